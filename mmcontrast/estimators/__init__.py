@@ -1,0 +1,5 @@
+"""Estimators: what users fit."""
+
+from .comm import CoMM
+
+__all__ = ["CoMM"]

@@ -1,0 +1,556 @@
+"""What all contrastive estimators share: input, training, embedding, saving."""
+
+import json
+import warnings
+from abc import ABCMeta, abstractmethod
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import torch
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
+from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+from skorch.callbacks import EarlyStopping, GradientNormClipping
+from torch import nn
+
+from ..augmentation import ModalityAugmentation, default_augmentation
+from ..modalities import Modalities
+from ..nn.multimodal import View
+from ..training import (
+    ContrastiveNet,
+    CosineSchedule,
+    EpochProgress,
+    KeepGoodWeights,
+    ModalityDataset,
+    RecordLearningRate,
+    ResumableCheckpoint,
+    resolve_device,
+)
+from . import _persistence
+from ._inputs import check_finite, check_input, training_scales
+
+_AUTO_BATCH_SIZE = 64
+_EMBED_BYTES = 2**24
+_FINGERPRINT_ROWS = 64
+_FAILURES = {
+    "diverged": (
+        "The loss of {name} is not finite in epoch {epoch}.",
+        "Lower learning_rate, set gradient_clip, or scale the input.",
+    ),
+    "collapsed": (
+        "The embedding of {name} collapsed in epoch {epoch}: it is the same for all rows.",
+        "Lower learning_rate or augmentation_strength, or enlarge the batch.",
+    ),
+    "flat": (
+        "The embedding of {name} hardly differs between rows.",
+        "Standardise the input, for example with make_modality_transformer.",
+    ),
+}
+# parameters that do not change what a fit computes
+_NEUTRAL = ("checkpoint", "progress_bar", "callbacks", "device", "streaming", "warm_start")
+
+
+class BaseContrastive(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, metaclass=ABCMeta
+):
+    """Base of the transformers that learn an embedding of modalities without labels.
+
+    A subclass has the parameters below in its ``__init__`` and builds its objective.
+    """
+
+    _parameter_constraints: dict[str, Any] = {
+        "augmentation": [StrOptions({"auto"}), ModalityAugmentation, None],
+        "augmentation_strength": [Interval(Real, 0, None, closed="left")],
+        "modalities": [Mapping, None],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "schedule": [StrOptions({"cosine", "constant"})],
+        "warmup_epochs": [Interval(Real, 0, None, closed="left")],
+        "gradient_clip": [Interval(Real, 0, None, closed="neither"), None],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
+        "early_stopping": ["boolean"],
+        "patience": [Interval(Integral, 1, None, closed="left")],
+        "device": [str, torch.device],
+        "precision": [StrOptions({"float32", "bf16"})],
+        "compile": ["boolean"],
+        "streaming": ["boolean", StrOptions({"auto"})],
+        "checkpoint": [str, Path, None],
+        "callbacks": ["array-like", None],
+        "warm_start": ["boolean"],
+        "progress_bar": ["boolean"],
+        "random_state": ["random_state"],
+    }
+
+    # what a subclass's __init__ stores
+    augmentation: Any
+    augmentation_strength: float
+    modalities: Mapping | None
+    max_epochs: int
+    batch_size: int | str
+    learning_rate: float
+    weight_decay: float
+    schedule: str
+    warmup_epochs: float
+    gradient_clip: float | None
+    validation_fraction: float | None
+    early_stopping: bool
+    patience: int
+    device: str | torch.device
+    precision: str
+    compile: bool
+    streaming: bool | str
+    checkpoint: str | Path | None
+    callbacks: Sequence | None
+    warm_start: bool
+    progress_bar: bool
+    random_state: Any
+
+    @abstractmethod
+    def _build_objective(self, row_shapes: Mapping[str, tuple[int, ...]]) -> nn.Module:
+        """Build encoder, head and loss for modalities of these shapes."""
+
+    @property
+    @abstractmethod
+    def _n_features_out(self) -> int:
+        """Number of columns of ``transform``."""
+
+    # ------------------------------------------------------------------ fit
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None, *, groups: Any = None, X_val: Any = None) -> Any:
+        """Learn the embedding.
+
+        Parameters
+        ----------
+        X : Modalities, array of shape (n_samples, ...), DataFrame or mne.Epochs
+            Training rows.
+        y : None
+            Ignored.
+        groups : array-like of shape (n_samples,), default=None
+            Subjects, sessions ...: with `validation_fraction`, whole groups are held out.
+        X_val : like X, default=None
+            Rows for the held-out loss, instead of `validation_fraction`.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the input or a parameter cannot be used; the message names the modality.
+        FloatingPointError
+            If the loss is not finite before the first epoch is over.
+        """
+        fresh = not (self.warm_start and hasattr(self, "net_"))
+        return self._fit(X, groups, X_val, self.max_epochs, fresh=fresh, resumable=True)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any = None) -> Any:
+        """Train for one more epoch on these rows, at a constant learning rate.
+
+        Parameters
+        ----------
+        X : like in fit
+            Rows.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        return self._fit(X, None, None, 1, fresh=not hasattr(self, "net_"), resumable=False)
+
+    def _fit(
+        self, X: Any, groups: Any, X_val: Any, n_epochs: int, *, fresh: bool, resumable: bool
+    ) -> Any:
+        if self.early_stopping and resumable and X_val is None and not self.validation_fraction:
+            raise ValueError(
+                "early_stopping=True watches the held-out loss: set validation_fraction, or pass "
+                "X_val to fit."
+            )
+        X = check_input(self, X, reset=fresh)
+        n_done = 0 if fresh else len(self.net_.history)
+        checkpoint = self._open_checkpoint(X, n_done) if resumable and self.checkpoint else None
+        seed = self._draw_seed(checkpoint)
+        train, valid = self._split(X, groups, X_val, seed) if resumable else (X, None)
+        batch_size = self._check_batch_size(len(train))
+        if fresh:
+            self.scales_ = training_scales(train)
+            device = resolve_device(self.device)
+            self.net_ = self._make_net(self._initialised_objective(seed), device)
+        else:
+            for name in train.names:
+                self._check_values(train, name)
+        net = self.net_
+        net.set_params(seed=seed, batch_size=batch_size, lr=float(self.learning_rate))
+        net.augment = self._make_augment()
+        if checkpoint is not None:
+            checkpoint.restore(net)
+        n_left = n_epochs - (len(net.history) - n_done)
+        keeper = self._set_callbacks(n_epochs, n_done, checkpoint, valid, cosine=resumable)
+        datasets = [
+            None
+            if part is None
+            else ModalityDataset(part, device=net.device, streaming=self.streaming)
+            for part in (train, valid)
+        ]
+        net.train(*datasets, n_epochs=n_left)
+        self._report(keeper, n_done)
+        return self
+
+    def _initialised_objective(self, seed: int) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self._build_objective(self.modalities_)
+
+    def _make_net(self, objective: nn.Module, device: torch.device) -> ContrastiveNet:
+        net = ContrastiveNet(
+            objective,
+            lr=float(self.learning_rate),
+            weight_decay=self.weight_decay,
+            precision=self.precision,
+            compile=self.compile,
+            device=str(device),
+        )
+        return net.initialize()
+
+    def _split(
+        self, X: Modalities, groups: Any, X_val: Any, seed: int
+    ) -> tuple[Modalities, Modalities | None]:
+        if groups is not None:
+            check_consistent_length(X, groups)
+        if X_val is not None:
+            if self.validation_fraction is not None:
+                raise ValueError("Pass either X_val or validation_fraction, not both.")
+            valid = check_input(self, X_val, reset=False)
+        elif self.validation_fraction is not None:
+            splitter = ShuffleSplit if groups is None else GroupShuffleSplit
+            split = splitter(1, test_size=self.validation_fraction, random_state=seed)
+            train_rows, valid_rows = next(split.split(np.empty(len(X)), groups=groups))
+            X, valid = X[train_rows], X[valid_rows]
+        else:
+            return X, None
+        if len(valid) < 2:
+            raise ValueError(
+                f"The validation set has {len(valid)} row; a contrastive loss needs at least 2. "
+                "Raise validation_fraction."
+            )
+        for name in valid.names:
+            self._check_values(valid, name)
+        return X, valid
+
+    def _check_batch_size(self, n_samples: int) -> int:
+        name = type(self).__name__
+        if n_samples < 2:
+            raise ValueError(
+                f"{name} contrasts rows with each other and needs at least 2 samples; found "
+                f"n_samples = {n_samples}."
+            )
+        if self.batch_size == "auto":
+            return min(_AUTO_BATCH_SIZE, n_samples)
+        if self.batch_size < 2:
+            raise ValueError(
+                f"batch_size={self.batch_size} leaves nothing to contrast a row with; {name} needs "
+                "batches of at least 2 rows, and learns from large ones."
+            )
+        if self.batch_size > n_samples:
+            raise ValueError(
+                f"batch_size={self.batch_size} is more than the n_samples={n_samples} rows to "
+                f"train on. Lower it, or pass batch_size='auto' for "
+                f"min({_AUTO_BATCH_SIZE}, n_samples)."
+            )
+        return int(self.batch_size)
+
+    def _check_values(self, X: Modalities, name: str) -> None:
+        dataset_rows = max(1, _EMBED_BYTES // max(1, X.nbytes // len(X)))
+        for start in range(0, len(X), dataset_rows):
+            here = X.presence(name)[start : start + dataset_rows]
+            values = X.take(name, slice(start, start + dataset_rows))
+            check_finite(name, values[here], start)
+
+    def _make_augment(self) -> "_Augment":
+        augmentation = self.augmentation
+        if augmentation == "auto":
+            augmentation = default_augmentation(self.modalities_)
+        if augmentation is not None:
+            augmentation.check_names(self.modalities_)
+        return _Augment(augmentation, float(self.augmentation_strength), self.scales_)
+
+    def _draw_seed(self, checkpoint: ResumableCheckpoint | None) -> int:
+        if checkpoint is not None and checkpoint.seed is not None:
+            return checkpoint.seed
+        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+
+    def _open_checkpoint(self, X: Modalities, n_done: int) -> ResumableCheckpoint:
+        """Find the file of this very fit: same parameters, same data."""
+        params = {k: v for k, v in self.get_params(deep=False).items() if k not in _NEUTRAL}
+        rows = np.unique(np.linspace(0, len(X) - 1, _FINGERPRINT_ROWS).astype(int))
+        identity = [
+            type(self).__name__,
+            json.dumps(_persistence.to_json(params), sort_keys=True),
+            n_done,
+            len(X),
+            [(name, X.row_shapes[name], np.asarray(X.take(name, rows))) for name in X.names],
+        ]
+        folder = Path(self.checkpoint)  # type: ignore[arg-type]
+        return ResumableCheckpoint(folder / f"{joblib.hash(identity)}.pt")
+
+    def _set_callbacks(
+        self,
+        n_epochs: int,
+        n_done: int,
+        checkpoint: ResumableCheckpoint | None,
+        valid: Modalities | None,
+        *,
+        cosine: bool,
+    ) -> KeepGoodWeights:
+        keeper = KeepGoodWeights()
+        callbacks: list[Any] = [RecordLearningRate(), keeper, *(self.callbacks or [])]
+        if self.gradient_clip is not None:
+            callbacks.append(GradientNormClipping(self.gradient_clip))
+        if cosine and self.schedule == "cosine":
+            callbacks.append(CosineSchedule(n_epochs, float(self.warmup_epochs), n_done))
+        if self.early_stopping and valid is not None:
+            callbacks.append(EarlyStopping(patience=self.patience, load_best=True))
+        if self.progress_bar:
+            callbacks.append(EpochProgress(n_epochs))
+        if checkpoint is not None:
+            callbacks.append(checkpoint)
+        self.net_.callbacks = callbacks
+        self.net_.initialize_callbacks()
+        return keeper
+
+    def _report(self, keeper: KeepGoodWeights, n_done: int) -> None:
+        complete = [row for row in self.net_.history if "train_loss" in row]
+        kept = [key for key in complete[-1] if _is_number(complete[-1][key])] if complete else []
+        self.history_ = {key: [_plain(row.get(key, np.nan)) for row in complete] for key in kept}
+        self.n_iter_ = len(complete)
+        if keeper.failure_ is None:
+            return
+        what, advice = _FAILURES[keeper.failure_]
+        message = f"{what.format(name=type(self).__name__, epoch=len(self.net_.history))} {advice}"
+        if keeper.failure_ == "diverged" and keeper.good_epoch_ == 0:
+            raise FloatingPointError(message)
+        if keeper.failure_ != "flat":
+            message += f" The weights from the end of epoch {keeper.good_epoch_} are kept."
+        warnings.warn(message, ConvergenceWarning, stacklevel=4)
+
+    # ------------------------------------------------------------ embedding
+    def transform(self, X: Any) -> np.ndarray:
+        """Embed rows.
+
+        Parameters
+        ----------
+        X : like in fit
+            All of the modalities, a subset of them (``X.select("eeg")``), or rows in which some
+            are absent: the embedding is made from what is there.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features_out), float32
+            One embedding per row; the same rows give the same embedding each time.
+        """
+        check_is_fitted(self)
+        return self._embed(check_input(self, X, reset=False))
+
+    def _embed(self, X: Modalities) -> np.ndarray:
+        module = self.net_.module_
+        module.eval()
+        dataset = ModalityDataset(X, device=self.net_.device, streaming=True)
+        row_values = sum(int(np.prod(shape)) for shape in X.row_shapes.values())
+        n_rows = int(np.clip(_EMBED_BYTES // (4 * row_values), 16, 1024))
+        embedded = np.empty((len(X), self._n_features_out), dtype=np.float32)
+        with torch.inference_mode():
+            for start in range(0, len(X), n_rows):
+                view = dataset.read(start, start + n_rows)
+                for name, values in view.values.items():  # absent rows are zero here
+                    check_finite(name, values.cpu().numpy(), start)
+                embedded[start : start + n_rows] = self._encode(module, view).cpu().numpy()
+        return embedded
+
+    @abstractmethod
+    def _encode(self, module: nn.Module, view: View) -> torch.Tensor:
+        """Embed a batch with the trained objective, as ``transform`` returns it."""
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Negative loss of held-out rows, so that a search works without labels.
+
+        Augmented views are drawn from a fixed seed, so the score is the same each time. Weaker
+        augmentation makes the task easier: compare scores at equal `augmentation_strength`, and
+        use a downstream task to choose it.
+
+        Parameters
+        ----------
+        X : like in fit
+            Rows, of all modalities.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        float
+            The negative mean loss over batches of the training's size.
+        """
+        check_is_fitted(self)
+        X = check_input(self, X, reset=False)
+        if len(X) < 2:
+            raise ValueError(
+                f"A contrastive loss needs at least 2 rows; found n_samples = {len(X)}."
+            )
+        if set(X.names) != set(self.modalities_):
+            lacking = ", ".join(repr(name) for name in self.modalities_ if name not in X.names)
+            raise ValueError(f"score needs every modality of fit; {lacking} is not in X.")
+        for name in X.names:
+            self._check_values(X, name)
+        return -self.net_.evaluate_loss(
+            ModalityDataset(X, device=self.net_.device, streaming=self.streaming)
+        )
+
+    # --------------------------------------------------------------- saving
+    def save(self, path: str | Path) -> None:
+        """Write the fitted estimator into a folder: safetensors and JSON, never code.
+
+        Parameters
+        ----------
+        path : str or Path
+            Folder; it is made if need be.
+
+        Notes
+        -----
+        Parameters that are objects of your own (an encoder, a callback) are not written; give
+        them to :meth:`load` again. The state of the optimiser is not written either.
+        """
+        check_is_fitted(self)
+        fitted = {
+            "modalities_": {name: list(shape) for name, shape in self.modalities_.items()},
+            "n_features_in_": self.n_features_in_,
+            "feature_names_in_": [str(n) for n in getattr(self, "feature_names_in_", [])],
+            "scales_": self.scales_,
+            "history_": self.history_,
+            "n_iter_": self.n_iter_,
+        }
+        description = {
+            "estimator": type(self).__name__,
+            "params": {k: _persistence.to_json(v) for k, v in self.get_params(deep=False).items()},
+            "fitted": fitted,
+            "seed": int(self.net_.seed),
+            "batch_size": int(self.net_.batch_size),
+        }
+        _persistence.write(path, self.net_.module_, description)
+
+    @classmethod
+    def load(cls, path: str | Path, **params: Any) -> Any:
+        """Read an estimator that :meth:`save` wrote.
+
+        Parameters
+        ----------
+        path : str or Path
+            The folder.
+        **params
+            Parameters to set in place of the saved ones: objects that could not be saved, or for
+            example ``device="cpu"``.
+
+        Returns
+        -------
+        object
+            The fitted estimator.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no saved estimator.
+        ValueError
+            If it is another estimator, or a parameter has to be given again.
+        """
+        description = _persistence.read_description(path)
+        if description["estimator"] != cls.__name__:
+            raise ValueError(
+                f"{path} holds a {description['estimator']}, not a {cls.__name__}. "
+                f"Use {description['estimator']}.load."
+            )
+        for key, value in description["params"].items():
+            if key in params:
+                continue
+            try:
+                params[key] = _persistence.from_json(value)
+            except LookupError as error:
+                raise ValueError(
+                    f"{key} was or held an object of type {error.args[0]}, which is not saved. "
+                    f"Pass it again: {cls.__name__}.load(path, {key}=...)."
+                ) from error
+        return cls(**params)._restore(path, description)
+
+    def _restore(self, path: str | Path, description: dict[str, Any]) -> Any:
+        self._validate_params()
+        fitted = dict(description["fitted"])
+        names = fitted.pop("feature_names_in_")
+        if names:
+            self.feature_names_in_ = np.asarray(names, dtype=object)
+        shapes = fitted.pop("modalities_")
+        self.modalities_ = {name: tuple(shape) for name, shape in shapes.items()}
+        for key, value in fitted.items():
+            setattr(self, key, value)
+        seed, device = description["seed"], resolve_device(self.device)
+        objective = self._initialised_objective(seed)
+        _persistence.load_weights(path, objective)
+        self.net_ = self._make_net(objective, device)
+        self.net_.set_params(seed=seed, batch_size=description["batch_size"])
+        self.net_.augment = self._make_augment()
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+class _Augment:
+    """Augments views at the estimator's strength, on the scales of the training data."""
+
+    def __init__(
+        self,
+        augmentation: ModalityAugmentation | None,
+        strength: float,
+        scales: Mapping[str, float],
+    ) -> None:
+        self.augmentation = augmentation
+        self.strength = strength
+        self.scales = scales
+
+    def __call__(self, view: View, generator: torch.Generator) -> View:
+        if self.augmentation is None:
+            return view
+        values = self.augmentation(
+            view.values,
+            lengths=view.lengths,
+            scales=self.scales,
+            strength=self.strength,
+            generator=generator,
+        )
+        return view._replace(values=values)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (Integral, Real)) and not isinstance(value, bool)
+
+
+def _plain(value: Any) -> int | float:
+    return int(value) if isinstance(value, Integral) else float(value)

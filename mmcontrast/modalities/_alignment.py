@@ -1,0 +1,269 @@
+"""Rows from recordings: trials of several mne.Epochs, and sequences of unequal length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ._values import Block, is_epochs
+
+
+def pad_sequences(sequences: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Pad sequences of unequal length with zeros at the end.
+
+    Parameters
+    ----------
+    sequences : list of arrays of shape (n_channels, n_times_i) or (n_times_i,)
+        One sequence per row. A 1-D sequence has one channel.
+
+    Returns
+    -------
+    values : ndarray of float32, shape (n_rows, n_channels, max n_times_i)
+        The padded sequences.
+    lengths : ndarray of int, shape (n_rows,)
+        Number of time steps of each sequence.
+
+    Raises
+    ------
+    ValueError
+        If there is no sequence, one is empty, or the numbers of channels differ.
+    TypeError
+        If a sequence does not hold real numbers.
+
+    Examples
+    --------
+    >>> from mmcontrast import Modalities, pad_sequences
+    >>> values, lengths = pad_sequences([[1.0, 2.0, 3.0], [4.0]])
+    >>> values
+    array([[[1., 2., 3.]],
+    <BLANKLINE>
+           [[4., 0., 0.]]], dtype=float32)
+    >>> X = Modalities(text=values, lengths={"text": lengths})
+    """
+    arrays = [_as_sequence(row, sequence) for row, sequence in enumerate(sequences)]
+    if not arrays:
+        raise ValueError("pad_sequences needs at least one sequence.")
+    n_channels = arrays[0].shape[0]
+    for row, array in enumerate(arrays):
+        if array.shape[0] != n_channels:
+            raise ValueError(
+                f"Sequence {row} has {array.shape[0]} channels, sequence 0 has {n_channels}; "
+                "expected arrays (n_channels, n_times) with the same channels."
+            )
+    lengths = np.array([array.shape[1] for array in arrays])
+    values = np.zeros((len(arrays), n_channels, lengths.max()), dtype=np.float32)
+    for row, array in enumerate(arrays):
+        values[row, :, : array.shape[1]] = array
+    return values, lengths
+
+
+def _as_sequence(row: int, sequence: Any) -> np.ndarray:
+    array = np.asarray(sequence)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"Sequence {row} has dtype {array.dtype}; expected real numbers.")
+    if array.ndim not in (1, 2) or array.size == 0:
+        raise ValueError(
+            f"Sequence {row} has shape {array.shape}; expected (n_channels, n_times) or (n_times,) "
+            "with at least one time step."
+        )
+    return np.atleast_2d(array)
+
+
+class _Recording(NamedTuple):
+    """What of one mne.Epochs decides which trials it shares with the others."""
+
+    name: str
+    values: np.ndarray
+    trials: np.ndarray  # (n_epochs,) row of each epoch in the events list
+    codes: np.ndarray  # (n_epochs,)
+    labels: dict[int, set[str]]  # event names of each code
+    n_events: int
+    metadata: Any
+
+    def rows_of(self, trials: np.ndarray) -> np.ndarray:
+        """Row of each trial, -1 where the recording lacks it."""
+        if len(self.trials) == 0:
+            return np.full(len(trials), -1)
+        order = np.argsort(self.trials, kind="stable")
+        place = np.searchsorted(self.trials, trials, sorter=order).clip(max=len(order) - 1)
+        rows = order[place]
+        return np.where(self.trials[rows] == trials, rows, -1)
+
+
+def align_epochs(epochs: Mapping[str, Any], *, match: str, missing: str) -> dict[str, Any]:
+    """Align mne.Epochs trial by trial; see `Modalities.from_epochs`.
+
+    Parameters
+    ----------
+    epochs : mapping of str to mne.Epochs
+        One per modality.
+    match : {"selection", "order"}
+        What makes two trials the same.
+    missing : {"drop", "absent"}
+        What happens to trials that a recording lacks.
+
+    Returns
+    -------
+    parts : dict
+        Blocks, presence masks, metadata and event codes of the container.
+    """
+    for value, what, options in (
+        (match, "match", ("selection", "order")),
+        (missing, "missing", ("drop", "absent")),
+    ):
+        if value not in options:
+            raise ValueError(f"{what} is one of {options}, got {value!r}.")
+    if not epochs:
+        raise ValueError("from_epochs needs at least one mne.Epochs: from_epochs(eeg=epochs).")
+    recordings = [_recording(name, value, match) for name, value in epochs.items()]
+    _check_same_events_list(recordings, match)
+    trials = _common_trials(recordings, missing)
+    rows = {recording.name: recording.rows_of(trials) for recording in recordings}
+    parts = {one.name: _block_and_presence(one, rows[one.name]) for one in recordings}
+    return {
+        "blocks": {name: block for name, (block, _) in parts.items()},
+        "presence": {name: mask for name, (_, mask) in parts.items() if mask is not None},
+        "metadata": _merge_metadata(recordings, trials, rows),
+        "event_codes": _merge_codes(recordings, trials, rows),
+    }
+
+
+def _recording(name: str, epochs: Any, match: str) -> _Recording:
+    if not is_epochs(epochs):
+        raise TypeError(
+            f"from_epochs takes mne.Epochs, but modality {name!r} is of type "
+            f"{type(epochs).__name__}. Arrays go to Modalities({name}=array)."
+        )
+    values = epochs.get_data(copy=False, verbose="error")  # first: reading may drop bad epochs
+    by_selection = match == "selection"
+    trials = np.asarray(epochs.selection) if by_selection else np.arange(len(values))
+    if len(np.unique(trials)) < len(trials):
+        raise ValueError(
+            f"Epochs of modality {name!r} repeat a row of their events list, so their trials "
+            "cannot be matched by selection; use match='order'."
+        )
+    labels: dict[int, set[str]] = {}
+    for label, code in (epochs.event_id or {}).items():
+        labels.setdefault(int(code), set()).add(label)
+    n_events = len(epochs.drop_log) if by_selection else len(values)
+    return _Recording(name, values, trials, epochs.events[:, 2], labels, n_events, epochs.metadata)
+
+
+def _check_same_events_list(recordings: list[_Recording], match: str) -> None:
+    if len({recording.n_events for recording in recordings}) == 1:
+        return
+    counts = ", ".join(f"{recording.name}: {recording.n_events}" for recording in recordings)
+    if match == "order":
+        raise ValueError(f"match='order' needs equal numbers of trials, found {counts}.")
+    raise ValueError(
+        f"The epochs were not cut from the same events list; the lists have different lengths "
+        f"({counts}). If the k-th trials belong together all the same, use match='order'."
+    )
+
+
+def _common_trials(recordings: list[_Recording], missing: str) -> np.ndarray:
+    trials = recordings[0].trials
+    join = np.intersect1d if missing == "drop" else np.union1d
+    for recording in recordings:
+        trials = join(trials, recording.trials)
+    if len(trials) == 0:
+        names = [recording.name for recording in recordings]
+        raise ValueError(f"The epochs of {names} have no trial in common.")
+    return trials
+
+
+def _block_and_presence(recording: _Recording, rows: np.ndarray) -> tuple[Block, np.ndarray | None]:
+    values = recording.values
+    present = rows >= 0
+    if not present.all():
+        filled = np.zeros((len(rows), *values.shape[1:]), dtype=values.dtype)
+        filled[present] = values[rows[present]]
+        return Block(filled), present
+    if np.array_equal(rows, np.arange(len(values))):
+        return Block(values), None
+    return Block(values, rows), None
+
+
+def _merge_codes(
+    recordings: list[_Recording], trials: np.ndarray, rows: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """Event code of each trial in the numbering of the first recording that has it."""
+    first = recordings[0]
+    code_of = {label: code for code, labels in first.labels.items() for label in labels}
+    merged = np.empty(len(trials), dtype=first.codes.dtype)
+    for position, trial in enumerate(trials):
+        having = [one for one in recordings if rows[one.name][position] >= 0]
+        codes = [int(one.codes[rows[one.name][position]]) for one in having]
+        for other, code in zip(having[1:], codes[1:], strict=True):
+            _check_same_event(trial, having[0], codes[0], other, code)
+        known = [code_of[label] for label in having[0].labels.get(codes[0], ()) if label in code_of]
+        merged[position] = known[0] if known and having[0] is not first else codes[0]
+    return merged
+
+
+def _check_same_event(
+    trial: int, one: _Recording, code: int, other: _Recording, other_code: int
+) -> None:
+    labels, other_labels = one.labels.get(code), other.labels.get(other_code)
+    if labels and other_labels:
+        agree = bool(labels & other_labels)
+    else:
+        agree = code == other_code
+    if agree:
+        return
+    raise ValueError(
+        f"Trial {trial} of the events list is event {_event_name(code, labels)} in {one.name!r} "
+        f"but {_event_name(other_code, other_labels)} in {other.name!r}: the recordings do not "
+        "describe the same trials. Cut both from one events list, or give equal events equal names "
+        "in event_id."
+    )
+
+
+def _event_name(code: int, labels: set[str] | None) -> str:
+    return f"{code} ({', '.join(sorted(labels))})" if labels else str(code)
+
+
+def _merge_metadata(
+    recordings: list[_Recording], trials: np.ndarray, rows: Mapping[str, np.ndarray]
+) -> Any:
+    """Join the metadata; a column with conflicting values is kept once per recording."""
+    frames = {}
+    for one in recordings:
+        if one.metadata is not None:
+            present = rows[one.name] >= 0
+            frame = one.metadata.iloc[rows[one.name][present]]
+            frames[one.name] = frame.set_axis(trials[present], axis=0)
+    if not frames:
+        return None
+    import pandas as pd
+
+    columns: dict[str, Any] = {}
+    for label in dict.fromkeys(label for frame in frames.values() for label in frame.columns):
+        series = {name: frame[label] for name, frame in frames.items() if label in frame}
+        if _all_agree(list(series.values())):
+            columns[label] = _join(list(series.values())).reindex(trials)
+        else:
+            columns |= {f"{name}_{label}": one.reindex(trials) for name, one in series.items()}
+    return pd.DataFrame(columns, index=trials)
+
+
+def _all_agree(series: list[Any]) -> bool:
+    """Whether all give the same value to each trial that two of them have."""
+    joined = _join(series)
+    return all(bool(_equal(one, joined.loc[one.index])) for one in series)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    return bool(((one == other) | (one.isna() & other.isna())).all())
+
+
+def _join(series: list[Any]) -> Any:
+    import pandas as pd
+
+    joined = series[0]
+    for one in series[1:]:
+        further = one[~one.index.isin(joined.index)]
+        joined = pd.concat([joined, further]) if len(further) else joined
+    return joined

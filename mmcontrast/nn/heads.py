@@ -1,0 +1,64 @@
+"""Projection heads between an embedding and a contrastive loss."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class ProjectionHead(nn.Module):
+    """MLP with batch normalisation, applied to every group of rows on its own.
+
+    Each layer but the last is Linear, BatchNorm, ReLU [1]_. A group is one view under one mask;
+    BatchNorm takes its statistics per group, as if the head were called once per group, while the
+    linear layers run on all groups at once.
+
+    Parameters
+    ----------
+    in_features : int
+        Size of the embedding.
+    dims : sequence of int, default=(512, 512, 256)
+        Sizes of the layers; the last one is the output.
+
+    References
+    ----------
+    .. [1] Chen, Kornblith, Norouzi and Hinton. "A simple framework for contrastive learning of
+       visual representations", ICML 2020; sizes from appendix B.4 of Dufumier et al., ICLR 2025.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mmcontrast.nn import ProjectionHead
+    >>> head = ProjectionHead(16, dims=(32, 32, 8))
+    >>> head(torch.randn(3, 10, 16)).shape
+    torch.Size([3, 10, 8])
+    """
+
+    def __init__(self, in_features: int, dims: Sequence[int] = (512, 512, 256)) -> None:
+        super().__init__()
+        sizes = [in_features, *dims]
+        self.linears = nn.ModuleList(
+            nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm1d(size) for size in dims[:-1])
+        self.activation = nn.ReLU()
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Project embeddings.
+
+        Parameters
+        ----------
+        z : Tensor of shape (n_groups, n_rows, in_features)
+
+        Returns
+        -------
+        Tensor of shape (n_groups, n_rows, dims[-1])
+        """
+        for linear, norm in zip(self.linears[:-1], self.norms, strict=True):
+            h = linear(z)
+            if self.training:
+                h = torch.stack([norm(group) for group in h])
+            else:  # the statistics are fixed: one call serves all groups
+                h = norm(h.flatten(0, 1)).view(h.shape)
+            z = self.activation(h)
+        return self.linears[-1](z)

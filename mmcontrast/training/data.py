@@ -1,0 +1,192 @@
+"""Rows of a Modalities container as batches of tensors."""
+
+import os
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ..modalities import Modalities
+from ..nn.multimodal import View
+
+# the largest share of free memory that training data may take before it is streamed
+_RESIDENT_SHARE = 0.5
+
+Batch = tuple[View, Tensor | None]
+
+
+class ModalityDataset(Dataset):
+    """Batches of :class:`~mmcontrast.Modalities` as float32 tensors on a device.
+
+    Parameters
+    ----------
+    X : Modalities
+        Rows; never written to.
+    y : array of shape (n,) or None
+        Targets of supervised methods.
+    device : torch.device or str
+        Where the batches are to be.
+    streaming : bool or "auto", default="auto"
+        False moves all rows to the device once; True reads the rows of each batch when it is
+        asked for, as data larger than memory needs; "auto" streams what would take more than half
+        of the memory that is free.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mmcontrast import Modalities
+    >>> from mmcontrast.training import ModalityDataset
+    >>> dataset = ModalityDataset(Modalities(a=np.eye(4), b=np.ones((4, 2, 5))), device="cpu")
+    >>> view, y = dataset.__getitems__([0, 2])
+    >>> {name: tuple(x.shape) for name, x in view.values.items()}
+    {'a': (2, 4), 'b': (2, 2, 5)}
+    """
+
+    def __init__(
+        self,
+        X: Modalities,
+        y: np.ndarray | None = None,
+        *,
+        device: torch.device | str = "cpu",
+        streaming: bool | str = "auto",
+    ) -> None:
+        self.X = X
+        self.device = torch.device(device)
+        self.y = None if y is None else torch.as_tensor(np.asarray(y), device=self.device)
+        self.streaming = _does_not_fit(X, self.device) if streaming == "auto" else streaming
+        self._resident = None if self.streaming else self._read(slice(None))
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        """Return the batch of these rows: a view and the targets."""
+        rows = torch.as_tensor(indices, device=self.device)
+        y = None if self.y is None else self.y[rows]
+        if self._resident is None:
+            return self._read(np.asarray(indices)), y
+        view = View(*({name: x[rows] for name, x in part.items()} for part in self._resident))
+        return view, y
+
+    def read(self, start: int, stop: int) -> View:
+        """Return the rows from `start` to `stop`, in order."""
+        rows = slice(start, stop)
+        if self._resident is None:
+            return self._read(rows)
+        return View(*({name: x[rows] for name, x in part.items()} for part in self._resident))
+
+    def _read(self, rows: slice | np.ndarray) -> View:
+        X, device = self.X, self.device
+        values, presence, lengths = {}, {}, {}
+        for name in X.names:
+            x = to_tensor(X.take(name, rows), device)
+            here = X.presence(name)
+            if not here.all():
+                presence[name] = torch.as_tensor(here[rows], device=device)
+                x = x.masked_fill(~presence[name].view(-1, *[1] * (x.ndim - 1)), 0.0)
+            valid = X.lengths(name)
+            if valid is not None:
+                lengths[name] = torch.as_tensor(valid[rows], device=device)
+            values[name] = x
+        return View(values, presence, lengths)
+
+
+class EvenBatches(Sampler[list[int]]):
+    """All rows in a fixed random order, in batches of nearly equal size.
+
+    No batch is smaller than `batch_size` unless there are fewer rows, so that every row meets as
+    many negatives in an evaluation as in training.
+
+    Parameters
+    ----------
+    n_rows, batch_size : int
+        Number of rows and the smallest batch.
+    """
+
+    def __init__(self, n_rows: int, batch_size: int) -> None:
+        order = np.random.default_rng(0).permutation(n_rows)
+        self.batches = np.array_split(order, max(1, n_rows // batch_size))
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (batch.tolist() for batch in self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+def training_loader(dataset: ModalityDataset, batch_size: int, seed: int) -> DataLoader:
+    """Shuffled batches of exactly `batch_size` rows; the rest sits out the epoch.
+
+    Parameters
+    ----------
+    dataset : ModalityDataset
+    batch_size : int
+    seed : int
+        Fixes the order of the rows; a loader made with the same seed repeats it.
+
+    Returns
+    -------
+    DataLoader
+    """
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        shuffle=True,
+        drop_last=True,
+        generator=torch.Generator().manual_seed(seed),
+        collate_fn=_as_is,
+    )
+
+
+def evaluation_loader(dataset: ModalityDataset, batch_size: int) -> DataLoader:
+    """All rows in batches of at least `batch_size`, the same ones each time.
+
+    Parameters
+    ----------
+    dataset : ModalityDataset
+    batch_size : int
+
+    Returns
+    -------
+    DataLoader
+    """
+    sampler = EvenBatches(len(dataset), batch_size)
+    return DataLoader(dataset, batch_sampler=sampler, collate_fn=_as_is)
+
+
+def to_tensor(array: np.ndarray, device: torch.device | str) -> Tensor:
+    """Float32 tensor of an array on a device, sharing its memory where that is possible.
+
+    Parameters
+    ----------
+    array : ndarray
+        It may be read-only: the tensor is never written to.
+    device : torch.device or str
+
+    Returns
+    -------
+    Tensor
+    """
+    array = np.ascontiguousarray(array, dtype=np.float32)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array).to(device)
+
+
+def _as_is(batch: Batch) -> Batch:
+    return batch
+
+
+def _does_not_fit(X: Modalities, device: torch.device) -> bool:
+    needed = sum(4 * len(X) * int(np.prod(shape)) for shape in X.row_shapes.values())
+    if device.type == "cuda":
+        free = torch.cuda.mem_get_info(device)[0]
+    else:
+        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    return needed > _RESIDENT_SHARE * free

@@ -1,0 +1,228 @@
+"""The training loop: a skorch net around an objective that computes its own loss."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import EpochTimer, PassthroughScoring
+from torch import nn
+
+from .data import Batch, ModalityDataset, evaluation_loader, training_loader
+from .optim import weight_decay_groups
+
+_PRECISIONS = {"float32": None, "bf16": torch.bfloat16}
+
+# streams of random numbers that an epoch draws from
+_ORDER, _AUGMENTATION, _MODEL, _EVALUATION = range(4)
+
+
+class StopTraining(Exception):
+    """Raised by a callback to end the training early."""
+
+
+class ContrastiveNet(NeuralNet):
+    """skorch net that trains an objective on augmented views.
+
+    Every epoch seeds its own random streams from `seed` and its number, so an interrupted
+    training that goes on from an epoch's end continues as if nothing had happened.
+
+    Parameters
+    ----------
+    module : Module
+        Objective: called with a list of views, the un-augmented view or None, and the targets,
+        it returns a dict of scalars whose entry "loss" is minimised. It has `term_names` and
+        `needs_original`.
+    augment : callable
+        Called as ``augment(view, generator)``; returns an augmented view.
+    seed : int
+        Fixes shuffling, augmentation and dropout.
+    precision : {"float32", "bf16"}
+        "bf16" trains under autocast.
+    weight_decay : float
+        Weight decay of AdamW on tensors with at least two dimensions.
+    **kwargs
+        Parameters of :class:`skorch.NeuralNet`.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        augment: Callable | None = None,
+        seed: int = 0,
+        precision: str = "float32",
+        weight_decay: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        self.augment = augment
+        self.seed = seed
+        self.precision = precision
+        self.weight_decay = weight_decay
+        kwargs = {"criterion": _NoCriterion, "train_split": None, "verbose": 0} | kwargs
+        super().__init__(module, **kwargs)
+
+    def get_default_callbacks(self) -> list:
+        """Epoch means of everything that is recorded per batch."""
+        objective = self.module if self.module is not None else self.module_
+        terms = [name for name in objective.term_names if name != "loss"]
+        return [
+            ("epoch_timer", EpochTimer()),
+            ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
+            ("valid_loss", PassthroughScoring(name="valid_loss")),
+            *((name, PassthroughScoring(name=name, on_train=True)) for name in terms),
+        ]
+
+    def initialize_module(self) -> "ContrastiveNet":
+        """Take the objective as it is: the estimator has built and initialised it."""
+        self.module_ = self.module
+        return self
+
+    def initialize_optimizer(self, triggered_directly: bool | None = None) -> "ContrastiveNet":
+        """Make AdamW with the weight-decay groups."""
+        groups = weight_decay_groups(self.module_, self.weight_decay)
+        self.optimizer_ = torch.optim.AdamW(groups, lr=self.lr, fused=True)
+        return self
+
+    def torch_compile(self, module: nn.Module, name: str) -> nn.Module:
+        """Compile the loss path in place, so that the names of the weights stay as they are."""
+        if self.compile and name == "module":
+            module.compile()
+        return module
+
+    def get_iterator(self, dataset: ModalityDataset, training: bool = False) -> Iterable[Batch]:
+        """Batches of a data set; the training order is drawn anew in every epoch."""
+        if training:
+            return training_loader(dataset, self.batch_size, seed=0)
+        return evaluation_loader(dataset, self.batch_size)
+
+    def train(
+        self, dataset: ModalityDataset, valid: ModalityDataset | None, n_epochs: int
+    ) -> "ContrastiveNet":
+        """Train for a number of epochs or until a callback stops it.
+
+        Parameters
+        ----------
+        dataset : ModalityDataset
+            Training rows.
+        valid : ModalityDataset or None
+            Rows for the held-out loss.
+        n_epochs : int
+            Epochs to add to those already done.
+
+        Returns
+        -------
+        self
+        """
+        loaders = (
+            (self.get_iterator(dataset, training=True), True, "train", self.train_step),
+            (None if valid is None else self.get_iterator(valid), False, "valid", self.validation_step),
+        )
+        datasets = {"dataset_train": dataset, "dataset_valid": valid}
+        device = [self.device] if torch.device(self.device).type == "cuda" else []
+        with torch.random.fork_rng(devices=device):
+            try:
+                self.notify("on_train_begin", X=dataset, y=None)
+                for _ in range(n_epochs):
+                    self._seed_epoch(loaders[0][0])
+                    self.notify("on_epoch_begin", **datasets)
+                    for loader, training, prefix, step in loaders:
+                        self.run_single_epoch(loader, training, prefix, step)
+                    self.notify("on_epoch_end", **datasets)
+            except StopTraining:
+                pass
+            self.notify("on_train_end", X=dataset, y=None)
+        self.module_.eval()
+        return self
+
+    def notify(self, method_name: str, **kwargs: Any) -> None:
+        """Call the callbacks; skorch's own ask for a stop by raising KeyboardInterrupt."""
+        try:
+            super().notify(method_name, **kwargs)
+        except KeyboardInterrupt as error:
+            raise StopTraining from error
+
+    def run_single_epoch(
+        self, iterator: Any, training: bool, prefix: str, step_fn: Callable, **fit_params: Any
+    ) -> None:
+        """Run one epoch of training or validation."""
+        if iterator is None:
+            return
+        self._set_training(training)
+        if not training:
+            self._generator = self._new_generator(0, _EVALUATION)
+        count = 0
+        for batch in iterator:
+            self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch)
+            self._record(step["terms"], prefix, n_rows=_n_rows(batch))
+            self.notify("on_batch_end", batch=batch, training=training, **step)
+            count += 1
+        self.history.record(f"{prefix}_batch_count", count)
+
+    def train_step_single(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
+        """Loss and gradients of one batch."""
+        terms = self._loss_terms(batch)
+        terms["loss"].backward()
+        return {"loss": terms["loss"], "terms": terms}
+
+    def validation_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
+        """Loss of one batch in evaluation mode."""
+        with torch.no_grad():
+            terms = self._loss_terms(batch)
+        return {"loss": terms["loss"], "terms": terms}
+
+    def evaluate_loss(self, dataset: ModalityDataset) -> float:
+        """Mean loss of a data set in evaluation mode; the same each time it is asked for."""
+        self._set_training(False)
+        self._generator = self._new_generator(0, _EVALUATION)
+        losses, sizes = [], []
+        for batch in self.get_iterator(dataset):
+            losses.append(self.validation_step(batch)["loss"].item())
+            sizes.append(_n_rows(batch))
+        return float(np.average(losses, weights=sizes))
+
+    def _loss_terms(self, batch: Batch) -> dict[str, torch.Tensor]:
+        view, y = batch
+        dtype = _PRECISIONS[self.precision]
+        with torch.autocast(torch.device(self.device).type, dtype=dtype, enabled=dtype is not None):
+            views = [self.augment(view, self._generator) for _ in range(2)]
+            original = view if self.module_.needs_original else None
+            return self.module_(views, original, y)
+
+    def _record(self, terms: dict[str, torch.Tensor], prefix: str, n_rows: int) -> None:
+        self.history.record_batch(f"{prefix}_loss", terms["loss"].item())
+        self.history.record_batch(f"{prefix}_batch_size", n_rows)
+        if prefix == "train":
+            for name, term in terms.items():
+                if name != "loss":
+                    self.history.record_batch(name, term.item())
+
+    def _seed_epoch(self, loader: Any) -> None:
+        epoch = len(self.history)
+        loader.generator.manual_seed(self._stream(epoch, _ORDER))
+        self._generator = self._new_generator(epoch, _AUGMENTATION)
+        torch.manual_seed(self._stream(epoch, _MODEL))
+        if epoch:  # only epoch means are kept: a long training would hoard its batches
+            self.history[-1]["batches"] = []
+
+    def _stream(self, epoch: int, stream: int) -> int:
+        return int(np.random.SeedSequence([self.seed, epoch, stream]).generate_state(1)[0])
+
+    def _new_generator(self, epoch: int, stream: int) -> torch.Generator:
+        generator = torch.Generator(device=self.device)
+        return generator.manual_seed(self._stream(epoch, stream))
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__() | {"module": None}  # it is there as module_
+        state.pop("_generator", None)
+        return state
+
+
+class _NoCriterion(nn.Module):
+    """The objective computes its own loss."""
+
+
+def _n_rows(batch: Batch) -> int:
+    return len(next(iter(batch[0].values.values())))
