@@ -1,6 +1,9 @@
 import os
 from pathlib import Path
 
+# before SciPy is imported: without it scikit-learn skips some of its estimator checks
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
+
 import pytest
 import torch
 from hypothesis import HealthCheck, settings

@@ -70,9 +70,10 @@ def drop_window(x: Tensor, lengths: Tensor | None, window: Tensor, fill: float) 
     Tensor of the shape of `x`
     """
     n_valid = full_lengths(x, lengths)
-    first = (window[0] * n_valid).round()
-    # rounded down: never more than the fraction that was drawn
-    n_dropped = (window[1] * n_valid).floor().minimum((n_valid - 1).clamp(min=0))
+    start, width = window * n_valid
+    # rounded down: never more than the fraction that was drawn; then centred where it was drawn
+    n_dropped = width.floor().minimum((n_valid - 1).clamp(min=0))
+    first = (start + (width - n_dropped) / 2).round()
     step = torch.arange(x.shape[-1], device=x.device)
     dropped = (step >= first[:, None]) & (step < (first + n_dropped)[:, None])
     return torch.where(dropped[:, None], fill, x)

@@ -36,6 +36,17 @@ class JointAugmentation(BaseEstimator):
         Probability that a sample is augmented.
     strength : float, default=1.0
         Multiplies the strength of the call.
+
+    See Also
+    --------
+    MultiDrop : Drop the window.
+    MultiCrop : Keep the window.
+
+    Examples
+    --------
+    >>> from mmcontrast.augmentation import JointAugmentation, MultiDrop
+    >>> isinstance(MultiDrop(), JointAugmentation)
+    True
     """
 
     _parameter_constraints: dict[str, Any] = {

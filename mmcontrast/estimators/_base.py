@@ -350,7 +350,7 @@ class BaseContrastive(
             raise FloatingPointError(message)
         if keeper.failure_ != "flat":
             message += f" The weights from the end of epoch {keeper.good_epoch_} are kept."
-        warnings.warn(message, ConvergenceWarning, stacklevel=4)
+        warnings.warn(message, ConvergenceWarning, stacklevel=5)
 
     # ------------------------------------------------------------ embedding
     def transform(self, X: Any) -> np.ndarray:

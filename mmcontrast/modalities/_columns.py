@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,8 @@ def _group(array: Any, name: str, key: Any) -> Any:
 
 
 def _indices(array: Any, name: str, key: Any) -> list[int]:
+    if isinstance(key, slice) and all(_is_position(bound) for bound in (key.start, key.stop)):
+        return list(range(array.shape[1])[key])
     keys = [key] if np.isscalar(key) else key
     if is_frame(array) and isinstance(keys, list):
         columns = list(array.columns)
@@ -107,3 +110,7 @@ def _indices(array: Any, name: str, key: Any) -> list[int]:
             f"Column group {name!r} ({key!r}) does not fit X, which has {array.shape[1]} columns"
             f"{'' if is_frame(array) else ' without names'}: {error}"
         ) from error
+
+
+def _is_position(bound: Any) -> bool:
+    return bound is None or isinstance(bound, Integral)

@@ -233,7 +233,7 @@ class Modalities:
     # ---------------------------------------------------------------- rows
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, str):
-            return self._block(key).take()
+            return self._block(key).values()
         rows = _values.row_key(key, self._n_rows)
 
         def select(array: np.ndarray) -> np.ndarray:

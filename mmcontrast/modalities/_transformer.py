@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import TransformerMixin, _fit_context, clone
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import Bunch, check_array, get_tags
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import _BaseComposition, available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import (
-    _check_feature_names_in,
     check_consistent_length,
     check_is_fitted,
     validate_data,
@@ -42,8 +42,7 @@ def _array_like(X: Any) -> Any:
 def _can_name_features(self: ModalityTransformer) -> bool:
     if not getattr(self, "_is_plain", False):
         return True
-    transformer = self.transformers_[0][1]
-    return _is_special(transformer) or hasattr(transformer, "get_feature_names_out")
+    return hasattr(self.transformers_[0][1], "get_feature_names_out")
 
 
 class ModalityTransformer(  # type: ignore[call-arg]  # the keyword is scikit-learn's
@@ -390,14 +389,14 @@ class ModalityTransformer(  # type: ignore[call-arg]  # the keyword is scikit-le
         X = _array_like(X)
         validate_data(self, X=X, skip_check_array=True)
         [(name, transformer)] = self.transformers
-        if not _is_special(transformer):
-            unfitted = self._configure_output(clone(transformer))
-            transformer, output = fit_one(unfitted, name, X, None, y, transform)
-        elif transformer == "drop":
+        if _is_special(transformer, "drop"):
             raise ValueError(f"All modalities are dropped ({[name]}); keep at least one.")
-        else:
-            output = X
-        self.transformers_ = [(name, transformer)]
+        if _is_special(transformer, "passthrough"):
+            is_table = not is_epochs(X) and X.ndim == 2
+            transformer = FunctionTransformer(validate=is_table, feature_names_out="one-to-one")
+        unfitted = self._configure_output(clone(transformer))
+        fitted, output = fit_one(unfitted, name, X, None, y, transform)
+        self.transformers_ = [(name, fitted)]
         return output
 
     def _transform_plain(self, X: Any) -> Any:
@@ -407,8 +406,7 @@ class ModalityTransformer(  # type: ignore[call-arg]  # the keyword is scikit-le
             )
         X = _array_like(X)
         validate_data(self, X=X, reset=False, skip_check_array=True)
-        [(name, transformer)] = self.transformers_
-        return X if _is_special(transformer) else transform_one(transformer, name, X)
+        return transform_one(self.transformers_[0][1], self.transformers_[0][0], X)
 
     # ----------------------------------------------------------- protocol
     @property
@@ -437,10 +435,7 @@ class ModalityTransformer(  # type: ignore[call-arg]  # the keyword is scikit-le
             dropped = {name for name, how in self.transformers_ if _is_special(how, "drop")}
             names = [name for name, _ in self.transformers_ if name not in dropped]
             return np.array(names, dtype=object)
-        [(_, transformer)] = self.transformers_
-        if _is_special(transformer):
-            return _check_feature_names_in(self, input_features)
-        return transformer.get_feature_names_out(input_features)
+        return self.transformers_[0][1].get_feature_names_out(input_features)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -25,7 +25,11 @@ class Block:
     def __len__(self) -> int:
         return len(self.base if self.index is None else self.index)
 
-    def take(self, rows: Any = slice(None)) -> Any:
+    def values(self) -> Any:
+        """Read all rows; the base array itself if nothing is selected."""
+        return self.base if self.index is None else self.take(slice(None))
+
+    def take(self, rows: Any) -> Any:
         """Read rows; an index array is a copy of these rows alone, a slice a view if it can be."""
         if self.index is not None:
             rows = self.index[rows]
@@ -48,7 +52,7 @@ class Block:
         """Leave out the rows that are not selected, where that saves more than half."""
         if self.index is None or 2 * len(self.index) >= len(self.base) or is_mapped(self.base):
             return self
-        return Block(self.take())
+        return Block(self.values())
 
 
 def _loaded(module: str, attribute: str) -> tuple[type, ...]:
@@ -199,12 +203,12 @@ def absent_rows(block: Block, rows: np.ndarray | None = None) -> np.ndarray:
     if rows is not None:
         block = Block(block.base, rows if block.index is None else block.index[rows])
     if is_frame(block.base):
-        return block.take().isna().all(axis=1).to_numpy()
+        return block.values().isna().all(axis=1).to_numpy()
     base = block.base
     if base.dtype.kind != "f" or prod(base.shape[1:]) == 0:
         return np.zeros(len(block), dtype=bool)
     corner = (slice(None), *(0,) * (base.ndim - 1))
-    absent = np.isnan(Block(base[corner], block.index).take())
+    absent = np.isnan(Block(base[corner], block.index).values())
     candidates = np.flatnonzero(absent)
     step = max(1, _PRESENCE_CHUNK_BYTES // max(1, prod(base.shape[1:]) * base.itemsize))
     for start in range(0, len(candidates), step):

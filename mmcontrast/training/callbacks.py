@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from skorch.callbacks import Callback, EarlyStopping
 from tqdm.auto import tqdm
@@ -167,12 +168,13 @@ class ResumableCheckpoint(Callback):
         """Save everything that the next epoch depends on."""
         stopper = _early_stopping(net)
         memory = {} if stopper is None else {k: v for k, v in vars(stopper).items() if k[-1] == "_"}
+        history = [{**row, "batches": []} for row in net.history]
         state = {
             "seed": net.seed,
             "module": net.module_.state_dict(),
             "optimizer": net.optimizer_.state_dict(),
-            "history": [{**row, "batches": []} for row in net.history],
-            "early_stopping": memory,
+            "history": [_without_numpy(row) for row in history],
+            "early_stopping": _without_numpy(memory),
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
         partial = self.path.with_suffix(f".{os.getpid()}.partial")
@@ -213,6 +215,11 @@ class EpochProgress(Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         return {"n_epochs": self.n_epochs}
+
+
+def _without_numpy(record: dict[str, Any]) -> dict[str, Any]:
+    """A record that can be loaded without running code."""
+    return {k: v.item() if isinstance(v, np.generic) else v for k, v in record.items()}
 
 
 def _early_stopping(net: ContrastiveNet) -> EarlyStopping | None:

@@ -156,8 +156,12 @@ def evaluation_loader(dataset: ModalityDataset, batch_size: int) -> DataLoader:
     -------
     DataLoader
     """
-    sampler = EvenBatches(len(dataset), batch_size)
-    return DataLoader(dataset, batch_sampler=sampler, collate_fn=_as_is)
+    return DataLoader(
+        dataset,
+        batch_sampler=EvenBatches(len(dataset), batch_size),
+        generator=torch.Generator(),  # a loader without one draws from torch's global generator
+        collate_fn=_as_is,
+    )
 
 
 def to_tensor(array: np.ndarray, device: torch.device | str) -> Tensor:

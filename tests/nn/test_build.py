@@ -280,6 +280,19 @@ def test_probe_restores_buffers_that_evaluation_changes():
     assert encoder.calls == 0
 
 
+def test_probe_runs_in_evaluation_mode_without_gradients():
+    seen = []
+
+    class Watch(nn.Linear):
+        def forward(self, x):
+            seen.append((self.training, torch.is_grad_enabled()))
+            return super().forward(x)
+
+    probe_features(Watch(6, 3), (6,), modality="eeg")
+    assert seen == [(False, False)]
+    assert torch.is_grad_enabled()
+
+
 def test_probe_restores_modes_after_a_failure():
     encoder = nn.Sequential(nn.Dropout(), nn.Linear(7, 3))
     with pytest.raises(ValueError, match="modality 'eeg'"):
