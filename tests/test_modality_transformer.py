@@ -21,6 +21,7 @@ from sklearn.preprocessing import (
     MinMaxScaler,
     OneHotEncoder,
     StandardScaler,
+    TargetEncoder,
 )
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -472,7 +473,7 @@ def test_tags_are_those_of_the_transformers():
 
     assert tags(a=SimpleImputer()).input_tags.allow_nan
     assert not tags(a=SimpleImputer(), b=PCA()).input_tags.allow_nan
-    assert tags(a="drop", b=SelectKBest()).target_tags.required
+    assert tags(a="drop", b=TargetEncoder()).target_tags.required
     assert get_tags(ModalityTransformer("nonsense")).input_tags.two_d_array
 
 

@@ -22,7 +22,7 @@ from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
-from skorch.callbacks import EarlyStopping, GradientNormClipping
+from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping
 from torch import nn
 
 from ..augmentation import ModalityAugmentation, default_augmentation
@@ -185,6 +185,12 @@ class BaseContrastive(
                 "early_stopping=True watches the held-out loss: set validation_fraction, or pass "
                 "X_val to fit."
             )
+        for callback in self.callbacks or []:
+            if not isinstance(callback, Callback):
+                raise TypeError(
+                    f"callbacks holds a {type(callback).__name__}; expected instances of "
+                    "skorch.callbacks.Callback."
+                )
         X = check_input(self, X, reset=fresh)
         n_done = 0 if fresh else len(self.net_.history)
         checkpoint = self._open_checkpoint(X, n_done) if resumable and self.checkpoint else None
@@ -513,6 +519,10 @@ class BaseContrastive(
         self.net_ = self._make_net(objective, device)
         self.net_.set_params(seed=seed, batch_size=description["batch_size"])
         self.net_.augment = self._make_augment()
+        epochs = zip(*self.history_.values(), strict=True)
+        self.net_.history.extend(
+            {"batches": [], **dict(zip(self.history_, epoch, strict=True))} for epoch in epochs
+        )
         return self
 
     def __sklearn_tags__(self) -> Any:

@@ -149,7 +149,10 @@ class Modalities:
     def _set_masks(
         self, presence: Mapping[str, Any] | None, lengths: Mapping[str, Any] | None
     ) -> None:
-        self._given_presence.update(check_presence(presence, self._blocks, self._n_rows))
+        given = check_presence(presence, self._blocks, self._n_rows)
+        self._given_presence.update(given)
+        for name in given:
+            self._known_presence.pop(name, None)
         self._lengths.update(check_lengths(lengths, self._blocks, self._given_presence))
 
     @classmethod

@@ -1,6 +1,7 @@
 """Projection heads between an embedding and a contrastive loss."""
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,9 @@ class ProjectionHead(nn.Module):
 
     Each layer but the last is Linear, BatchNorm, ReLU [1]_. A group is one view under one mask;
     BatchNorm takes its statistics per group, as if the head were called once per group, while the
-    linear layers run on all groups at once.
+    linear layers run on all groups at once. It does so in evaluation too: views under different
+    masks differ in their mean, so statistics averaged over all of them would fit none, and a loss
+    on held-out rows would not compare with that of training.
 
     Parameters
     ----------
@@ -19,6 +22,11 @@ class ProjectionHead(nn.Module):
         Size of the embedding.
     dims : sequence of int, default=(512, 512, 256)
         Sizes of the layers; the last one is the output.
+
+    Raises
+    ------
+    ValueError
+        If there is no layer or a size is not a positive integer.
 
     References
     ----------
@@ -36,11 +44,15 @@ class ProjectionHead(nn.Module):
 
     def __init__(self, in_features: int, dims: Sequence[int] = (512, 512, 256)) -> None:
         super().__init__()
+        if not len(dims) or not all(isinstance(d, Integral) and d > 0 for d in dims):
+            raise ValueError(f"projection_dims={dims!r} has to hold one or more positive integers.")
         sizes = [in_features, *dims]
         self.linears = nn.ModuleList(
             nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
         )
-        self.norms = nn.ModuleList(nn.BatchNorm1d(size) for size in dims[:-1])
+        self.norms = nn.ModuleList(
+            nn.BatchNorm1d(size, track_running_stats=False) for size in dims[:-1]
+        )
         self.activation = nn.ReLU()
 
     def forward(self, z: Tensor) -> Tensor:
@@ -56,9 +68,5 @@ class ProjectionHead(nn.Module):
         """
         for linear, norm in zip(self.linears[:-1], self.norms, strict=True):
             h = linear(z)
-            if self.training:
-                h = torch.stack([norm(group) for group in h])
-            else:  # the statistics are fixed: one call serves all groups
-                h = norm(h.flatten(0, 1)).view(h.shape)
-            z = self.activation(h)
+            z = self.activation(torch.stack([norm(group) for group in h]))
         return self.linears[-1](z)

@@ -161,8 +161,9 @@ def test_the_total_is_the_sum_of_its_terms():
 
 
 def test_an_absent_row_takes_no_part_in_the_term_of_its_modality():
-    """Term and gradient are those of the batch without the row."""
-    objective = build("ab").eval()
+    """The term is that of the batch without the row."""
+    objective = build("ab")
+    objective.head = ProjectionHead(16, (6,)).double()  # no batch statistics
     generator = torch.Generator().manual_seed(2)
     views, _ = draw("ab", 6, generator)
     present = torch.tensor([True, True, False, True, True, True])

@@ -21,11 +21,14 @@ def test_batch_statistics_are_those_of_each_group(dims, n_groups):
     torch.manual_seed(0)
     head = ProjectionHead(5, dims).double()
     plain = plain_head(copy.deepcopy(head))
-    z = torch.randn(n_groups, 7, 5, dtype=torch.float64) * torch.arange(1, n_groups + 1)[:, None, None]
-    for _ in range(3):
-        expected = torch.stack([plain(group) for group in z])
-        torch.testing.assert_close(head(z), expected, rtol=1e-12, atol=1e-12)
-    if n_groups == 1 or len(dims) == 2:  # running statistics see the groups one after the other
-        head.eval(), plain.eval()
-        expected = torch.stack([plain(group) for group in z])
-        torch.testing.assert_close(head(z), expected, rtol=1e-12, atol=1e-12)
+    scale = torch.arange(1, n_groups + 1)[:, None, None]
+    z = scale * torch.randn(n_groups, 7, 5, dtype=torch.float64) + scale
+    expected = torch.stack([plain(group) for group in z])
+    torch.testing.assert_close(head(z), expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(head.eval()(z), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dims", [(), (3, 0), (2.5,)])
+def test_refuses_layers_without_a_size(dims):
+    with pytest.raises(ValueError, match="projection_dims"):
+        ProjectionHead(5, dims)
