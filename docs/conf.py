@@ -35,7 +35,7 @@ suppress_warnings = ["config.cache"]
 autosummary_generate = True
 autodoc_typehints = "none"  # numpydoc has the types, with shapes
 autodoc_member_order = "groupwise"
-python_maximum_signature_line_length = 90
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False  # the class template lists them
 html_math_renderer = "mathml"
 
@@ -44,13 +44,13 @@ sphinx_gallery_conf = {
     "gallery_dirs": "auto_examples",
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("mmcontrast",),
-    "reference_url": {"mmcontrast": None},
     "within_subsection_order": "gallery_order.QuickstartFirst",
     "filename_pattern": r"plot_",
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_signature": False,
     "remove_config_comments": True,
+    "capture_repr": ("_repr_html_",),
     "min_reported_time": 1e9,  # timings of the building machine mean nothing to a reader
 }
 

@@ -13,9 +13,8 @@ DOCS = Path(__file__).parents[1] / "docs"
 # messages of exceptions are long: they may be wrapped in the text
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
-MODULES = ["mmcontrast"] + sorted(
-    module.name for module in pkgutil.walk_packages(mmcontrast.__path__, "mmcontrast.")
-)
+SUBMODULES = pkgutil.walk_packages(mmcontrast.__path__, "mmcontrast.")
+MODULES = ["mmcontrast", *sorted(module.name for module in SUBMODULES)]
 PAGES = sorted(
     page
     for page in [*DOCS.glob("*.rst"), *DOCS.glob("guide/*.rst")]
@@ -30,9 +29,7 @@ def test_docstrings_of_module(name):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_page(page):
-    result = doctest.testfile(
-        str(page), module_relative=False, optionflags=FLAGS, encoding="utf-8"
-    )
+    result = doctest.testfile(str(page), module_relative=False, optionflags=FLAGS, encoding="utf-8")
     assert result.attempted
     assert result.failed == 0
 

@@ -82,6 +82,12 @@ def test_epochs_selected_by_condition_match_too():
     assert trials_of(X, "eeg").tolist() == [1, 3, 7] == trials_of(X, "fnirs").tolist()
 
 
+def test_reordered_epochs_come_out_in_the_order_of_the_events():
+    eeg, fnirs = recording()[[5, 2, 7, 0]], recording(10.0)[[7, 6, 5, 0]]
+    X = Modalities.from_epochs(eeg=eeg, fnirs=fnirs)
+    assert trials_of(X, "eeg").tolist() == [0, 5, 7] == trials_of(X, "fnirs").tolist()
+
+
 def raw_with_artifact(sfreq, bad_trial):
     n_times = int(sfreq * 10)
     data = np.random.default_rng(0).normal(scale=1e-6, size=(2, n_times))

@@ -685,6 +685,23 @@ def test_grid_search_in_two_processes_over_groups():
     assert results[0].max() > 0.7
 
 
+def kind_of_base(X):
+    return (
+        type(X._blocks["eeg"].base).__name__,
+        X["eeg"].sum(),
+        X.take("eeg", [0, 1]).flags.writeable,
+    )
+
+
+@pytest.mark.parametrize("rows", [slice(None), [5, 0, 3, 2, 1]])
+def test_workers_map_the_arrays_instead_of_copying_them(rows):
+    X = Modalities(eeg=np.arange(300_000.0).reshape(6, 50, 1000))[rows]  # joblib maps above 1 MB
+    parallel = joblib.Parallel(n_jobs=2)
+    for kind, total, writeable in parallel(joblib.delayed(kind_of_base)(X) for _ in range(2)):
+        assert (kind, writeable) == ("memmap", True)
+        assert total == X["eeg"].sum()
+
+
 def test_learning_curve_and_parallel_cross_val_predict():
     X, y, _ = problem()
     sizes, _, scores = learning_curve(

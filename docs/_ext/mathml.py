@@ -1,5 +1,6 @@
 """Formulas as MathML, which browsers render by themselves: no script, no network."""
 
+import re
 from html import escape
 from typing import Any
 
@@ -32,7 +33,8 @@ def visit_math_block(self: Any, node: nodes.math_block) -> None:
 
 
 def _to_mathml(node: nodes.math | nodes.math_block) -> str:
-    tex = node.astext()
+    # a prime is a superscript in TeX, next to a subscript; the converter takes it for a letter
+    tex = re.sub("'+", lambda primes: "^{" + r"\prime" * len(primes[0]) + "}", node.astext())
     try:
         return tex2mathml(tex)
     except MathError as error:

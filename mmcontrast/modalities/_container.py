@@ -245,11 +245,14 @@ class Modalities:
         composed: dict[int, np.ndarray] = {}  # modalities share one index, and go on sharing it
         blocks = {}
         for name, block in self._blocks.items():
-            if block.index is None:
-                blocks[name] = block.select(rows)
+            if block.index is not None:
+                if id(block.index) not in composed:
+                    composed[id(block.index)] = select(block.index)
+                blocks[name] = Block(block.base, composed[id(block.index)])
+            elif isinstance(rows, slice):
+                blocks[name] = Block(block.take(rows))
             else:
-                index = composed.setdefault(id(block.index), select(block.index))
-                blocks[name] = Block(block.base, index)
+                blocks[name] = Block(block.base, rows)
         return self._build(
             blocks,
             presence={name: select(mask) for name, mask in self._given_presence.items()},

@@ -40,14 +40,6 @@ class Block:
             return np.asarray(self.base).take(rows, axis=0)
         return self.base[rows]
 
-    def select(self, rows: slice | np.ndarray) -> Block:
-        """Select rows without reading them."""
-        if self.index is not None:
-            return Block(self.base, self.index[rows])
-        if isinstance(rows, slice):
-            return Block(self.take(rows))
-        return Block(self.base, rows)
-
     def compact(self) -> Block:
         """Leave out the rows that are not selected, where that saves more than half."""
         if self.index is None or 2 * len(self.index) >= len(self.base) or is_mapped(self.base):

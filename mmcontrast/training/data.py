@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -65,7 +65,7 @@ class ModalityDataset(Dataset):
     def __getitem__(self, index: int) -> Batch:
         return self.__getitems__([index])
 
-    def __getitems__(self, indices: list[int]) -> Batch:
+    def __getitems__(self, indices: Sequence[int] | Tensor) -> Batch:
         """Return the batch of these rows: a view and the targets."""
         rows = torch.as_tensor(indices, device=self.device)
         y = None if self.y is None else self.y[rows]
@@ -95,6 +95,32 @@ class ModalityDataset(Dataset):
                 lengths[name] = torch.as_tensor(valid[rows], device=device)
             values[name] = x
         return View(values, presence, lengths)
+
+
+class ShuffledBatches(Sampler[Tensor]):
+    """Batches of exactly `batch_size` rows in random order; the rest sits out the epoch.
+
+    Rows stay a tensor: as numbers drawn one at a time they would cost more than reading them.
+
+    Parameters
+    ----------
+    n_rows, batch_size : int
+        Number of rows and of those in a batch.
+    generator : torch.Generator
+        Draws the order.
+    """
+
+    def __init__(self, n_rows: int, batch_size: int, generator: torch.Generator) -> None:
+        self.n_rows = n_rows
+        self.batch_size = batch_size
+        self.generator = generator
+
+    def __iter__(self) -> Iterator[Tensor]:
+        order = torch.randperm(self.n_rows, generator=self.generator)
+        yield from order[: len(self) * self.batch_size].view(len(self), self.batch_size)
+
+    def __len__(self) -> int:
+        return self.n_rows // self.batch_size
 
 
 class EvenBatches(Sampler[list[int]]):
@@ -134,14 +160,10 @@ def training_loader(dataset: ModalityDataset, batch_size: int, seed: int) -> Dat
     -------
     DataLoader
     """
-    return DataLoader(
-        dataset,
-        batch_size=batch_size,
-        shuffle=True,
-        drop_last=True,
-        generator=torch.Generator().manual_seed(seed),
-        collate_fn=_as_is,
-    )
+    generator = torch.Generator().manual_seed(seed)
+    sampler = ShuffledBatches(len(dataset), batch_size, generator)
+    # the loader's own draws come from the same generator, not from torch's global one
+    return DataLoader(dataset, batch_sampler=sampler, generator=generator, collate_fn=_as_is)
 
 
 def evaluation_loader(dataset: ModalityDataset, batch_size: int) -> DataLoader:

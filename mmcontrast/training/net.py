@@ -115,9 +115,10 @@ class ContrastiveNet(NeuralNet):
         -------
         self
         """
+        held_out = None if valid is None else self.get_iterator(valid)
         loaders = (
             (self.get_iterator(dataset, training=True), True, "train", self.train_step),
-            (None if valid is None else self.get_iterator(valid), False, "valid", self.validation_step),
+            (held_out, False, "valid", self.validation_step),
         )
         datasets = {"dataset_train": dataset, "dataset_valid": valid}
         device = [self.device] if torch.device(self.device).type == "cuda" else []
@@ -192,12 +193,14 @@ class ContrastiveNet(NeuralNet):
             return self.module_(views, original, y)
 
     def _record(self, terms: dict[str, torch.Tensor], prefix: str, n_rows: int) -> None:
-        self.history.record_batch(f"{prefix}_loss", terms["loss"].item())
+        # one transfer for all terms: each would make a GPU wait
+        values = torch.stack([term.detach() for term in terms.values()]).tolist()
+        named = dict(zip(terms, values, strict=True))
+        self.history.record_batch(f"{prefix}_loss", named.pop("loss"))
         self.history.record_batch(f"{prefix}_batch_size", n_rows)
         if prefix == "train":
-            for name, term in terms.items():
-                if name != "loss":
-                    self.history.record_batch(name, term.item())
+            for name, value in named.items():
+                self.history.record_batch(name, value)
 
     def _seed_epoch(self, loader: Any) -> None:
         epoch = len(self.history)

@@ -86,6 +86,16 @@ def test_joint_comes_first_and_is_scaled():
     assert (output == 1).float().mean((1, 2)).max() <= 0.2
 
 
+def test_joint_windows_lie_in_the_valid_time():
+    x = torch.ones(500, 1, 100)
+    lengths = torch.full((500,), 20)
+    augmentation = make_augmentation(joint=MultiDrop(p=1.0))
+    output = augmentation({"a": x}, lengths={"a": lengths}, generator=seeded(0))["a"]
+    assert (output[..., 20:] == 1).all()
+    # windows of the whole 100 steps would mostly fall behind the 20 valid ones
+    assert 0.3 < (output[..., :20] == 0).float().mean() < 0.45
+
+
 @pytest.mark.parametrize("strength", [0, 0.0, np.float32(0)])
 def test_strength_zero_returns_the_same_tensors(strength):
     values = trials()

@@ -43,12 +43,16 @@ def test_dropped_fraction_stays_below_its_maximum(contiguous, lengths, fraction,
 
 
 @pytest.mark.parametrize("contiguous", [True, False])
+@pytest.mark.parametrize("n_valid", [1000, 400])
 @pytest.mark.parametrize(("max_fraction", "strength"), [(0.8, 1.0), (0.8, 0.5), (0.6, 3.0)])
-def test_dropped_fraction_is_uniform(contiguous, max_fraction, strength):
+def test_dropped_fraction_of_the_valid_steps_is_uniform(
+    contiguous, n_valid, max_fraction, strength
+):
     x = torch.ones(1500, 1, 1000)
-    augmentation = DropTimeSteps(max_fraction, contiguous=contiguous, p=1.0)
-    output = augmentation(x, strength=strength, generator=seeded(0))
-    fraction = (output == 0).double().mean((1, 2)).numpy()
+    output = DropTimeSteps(max_fraction, contiguous=contiguous, p=1.0)(
+        x, lengths=torch.full((1500,), n_valid), strength=strength, generator=seeded(0)
+    )
+    fraction = (output[..., :n_valid] == 0).double().mean((1, 2)).numpy()
     largest = min(1, max_fraction * strength)
     assert kstest(fraction / largest, "uniform").pvalue > 1e-3
 

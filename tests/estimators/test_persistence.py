@@ -34,11 +34,7 @@ def test_pickle_in_another_process(make_comm, X, tmp_path, dump):
     dump(comm, tmp_path / "comm.pkl"), joblib.dump(X, tmp_path / "X.pkl")
     run_elsewhere(
         "import joblib, numpy as np, torch; torch.set_num_threads(1)\n"
-        f"comm, X = joblib.load(r'{tmp_path}/comm.pkl') if 1 else 0, joblib.load(r'{tmp_path}/X.pkl')\n"
-        f"np.save(r'{tmp_path}/Z.npy', comm.transform(X))"
-    ) if dump is joblib.dump else run_elsewhere(
-        "import joblib, pickle, numpy as np, torch; torch.set_num_threads(1)\n"
-        f"comm = pickle.load(open(r'{tmp_path}/comm.pkl', 'rb')); X = joblib.load(r'{tmp_path}/X.pkl')\n"
+        f"comm, X = (joblib.load(rf'{tmp_path}/{{name}}.pkl') for name in ('comm', 'X'))\n"
         f"np.save(r'{tmp_path}/Z.npy', comm.transform(X))"
     )
     np.testing.assert_array_equal(np.load(tmp_path / "Z.npy"), comm.transform(X))
