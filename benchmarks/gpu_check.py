@@ -2,9 +2,9 @@
 
 CoMM is fitted on both from equal weights, on the same batches and the same augmentation noise
 (drawn on the CPU: generators of different devices give different numbers). The embeddings have to
-agree within 1e-3 in float32, TF32 being off, and within 2e-2 after training in bf16, compared with
-the same bf16 training on the CPU. Without a GPU there is nothing to check, and the script ends
-well. Run it with::
+agree with those of the float32 fit on the CPU: within 1e-3 after a float32 fit, TF32 being off, and
+within 2e-2 after a bf16 fit; with the very same weights they have to agree within 1e-4. Without a
+GPU there is nothing to check, and the script ends well. Run it with::
 
     python benchmarks/gpu_check.py
 
@@ -28,6 +28,11 @@ from mmcontrast.augmentation import make_augmentation
 from mmcontrast.training import ModalityDataset
 
 LIMITS = {"float32": 1e-3, "bf16": 2e-2}
+SAME_WEIGHTS_LIMIT = 1e-4
+# Adam moves a weight by the learning rate even where its gradient is nothing but rounding, and the
+# normalisation in the projection head leaves no other gradient to a shift of all embeddings. So
+# any two roundings drift apart by a few learning rates per step; this keeps that below the limits.
+LR = 3e-5
 SEED = 0
 
 
@@ -53,14 +58,14 @@ def noise_from_the_cpu(seed: int) -> Callable[[Tensor], Tensor]:
     return add_noise
 
 
-def fit(X: Modalities, device: str, precision: str, n_epochs: int) -> CoMM:
+def fit(X: Modalities, device: str, precision: str, n_epochs: int, lr: float = LR) -> CoMM:
     """Fit from weights and on draws that depend on the seed alone."""
     augmentation = make_augmentation(eeg=noise_from_the_cpu(1), table=noise_from_the_cpu(2))
     return CoMM(
-        encoders={"table": "mlp"},
         augmentation=augmentation,
         max_epochs=n_epochs,
         batch_size=64,
+        learning_rate=lr,
         device=device,
         precision=precision,
         random_state=SEED,
@@ -68,40 +73,30 @@ def fit(X: Modalities, device: str, precision: str, n_epochs: int) -> CoMM:
 
 
 def compare(X: Modalities, device: str, precision: str, n_epochs: int) -> dict[str, Any]:
-    """Largest difference between the embeddings of both devices."""
-    reference, checked = fit(X, "cpu", precision, n_epochs), fit(X, device, precision, n_epochs)
+    """Largest difference to the embeddings of the float32 fit on the CPU."""
+    reference = fit(X, "cpu", "float32", n_epochs)
+    checked = fit(X, device, precision, n_epochs)
     z, z_checked = reference.transform(X), checked.transform(X)
-    untrained = fit_nothing(X).transform(X)
-    difference = float(np.abs(z_checked - z).max())
+    untrained = fit(X, "cpu", "float32", 1, lr=1e-30).transform(X)
+    losses = {"cpu, float32": reference.history_["train_loss"]}
+    losses[f"{device}, {precision}"] = list(checked.history_["train_loss"])
+    checked.net_.module_.load_state_dict(reference.net_.module_.state_dict())
+    after_fit = float(np.abs(z_checked - z).max())
+    same_weights = float(np.abs(checked.transform(X) - z).max())
     return {
-        "largest_difference": difference,
+        "after_fit": after_fit,
         "limit": LIMITS[precision],
-        "agrees": difference <= LIMITS[precision],
-        "largest_embedding": float(np.abs(z).max()),
-        "moved_by_training": float(np.abs(z - untrained).max()),
-        "loss": {"cpu": reference.history_["train_loss"], device: checked.history_["train_loss"]},
+        "same_weights": same_weights,
+        "same_weights_limit": SAME_WEIGHTS_LIMIT,
+        "agrees": after_fit <= LIMITS[precision] and same_weights <= SAME_WEIGHTS_LIMIT,
+        "moved_by_the_fit": float(np.abs(z - untrained).max()),
+        "loss": losses,
     }
-
-
-def fit_nothing(X: Modalities) -> CoMM:
-    """The same weights before training: a learning rate that changes nothing."""
-    return CoMM(
-        encoders={"table": "mlp"},
-        augmentation=None,
-        max_epochs=1,
-        batch_size=64,
-        learning_rate=1e-30,
-        schedule="constant",
-        weight_decay=0.0,
-        device="cpu",
-        random_state=SEED,
-    ).fit(X)
 
 
 def time_step(X: Modalities, device: str, precision: str, n_repeats: int) -> dict[str, Any]:
     """Milliseconds per training step, from epochs over resident data."""
     comm = CoMM(
-        encoders={"table": "mlp"},
         max_epochs=1,
         batch_size=256,
         device=device,
@@ -137,15 +132,19 @@ def as_table(result: Mapping[str, Any]) -> str:
     rows = [
         [
             precision,
-            f"{found['largest_difference']:.1e}",
-            f"{found['limit']:.0e}",
+            f"{found['after_fit']:.1e} (at most {found['limit']:.0e})",
+            f"{found['same_weights']:.1e} (at most {found['same_weights_limit']:.0e})",
             "yes" if found["agrees"] else "NO",
-            *(f"{result['step_ms'][precision][name]['median']:.2f}" for name in ("cpu", device)),
+            *(f"{result['step_ms'][precision][name]['median']:.2f} ms" for name in ("cpu", device)),
         ]
         for precision, found in result["agreement"].items()
     ]
-    header = ["precision", "largest difference", "limit", "agrees", "cpu ms/step", "gpu ms/step"]
-    return table(header, rows)
+    header = ["precision", "after the fit", "same weights", "agrees", "cpu", device]
+    return (
+        "Largest difference of the embeddings; time of a training step.\n\n"
+        + table(header, rows)
+        + "\n"
+    )
 
 
 def main() -> int:
@@ -166,6 +165,7 @@ def main() -> int:
         "device": options.device,
         "seed": SEED,
         "n_epochs": options.n_epochs,
+        "learning_rate": LR,
         "agreement": {
             precision: compare(X[:256], options.device, precision, options.n_epochs)
             for precision in LIMITS

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 import torch
 from sklearn.utils.metaestimators import _BaseComposition
 from torch import Tensor
 
+from .._names import check_entries
 from ._base import AugmentationContext, AugmentationLike, apply_augmentation
 from ._validation import NON_NEGATIVE, check_lengths, check_scale, check_strength
 from .compose import Compose
@@ -113,19 +113,9 @@ class ModalityAugmentation(_BaseComposition):
             If a name is unknown (with the closest one that exists), double, contains ``__``, or
             is the name of a parameter.
         """
-        entries = self._entries()
-        known = list(names)
-        named = [(name, "an augmentation") for name, _ in entries]
-        for name in getattr(self.joint, "modalities", None) or []:
-            named.append((name, "a joint augmentation"))
-        for name, what in named:
-            if name not in known:
-                close = get_close_matches(str(name), known, n=1)
-                hint = f" Did you mean {close[0]!r}?" if close else ""
-                raise ValueError(
-                    f"There is {what} for modality {name!r}, but the modalities are "
-                    f"{', '.join(map(repr, known))}.{hint}"
-                )
+        names = list(names)
+        check_entries([name for name, _ in self._entries()], names, "augmentation")
+        check_entries(getattr(self.joint, "modalities", None) or [], names, "joint augmentation")
 
     def _entries(self) -> list[tuple[str, AugmentationLike]]:
         for entry in self.augmentations:

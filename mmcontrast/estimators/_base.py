@@ -119,6 +119,10 @@ class BaseContrastive(
     progress_bar: bool
     random_state: Any
 
+    net_: ContrastiveNet
+    modalities_: dict[str, tuple[int, ...]]
+    scales_: dict[str, float]
+
     @abstractmethod
     def _build_objective(self, row_shapes: Mapping[str, tuple[int, ...]]) -> nn.Module:
         """Build encoder, head and loss for modalities of these shapes."""
@@ -211,15 +215,12 @@ class BaseContrastive(
             checkpoint.restore(net)
         n_left = n_epochs - (len(net.history) - n_done)
         keeper = self._set_callbacks(n_epochs, n_done, checkpoint, valid, cosine=resumable)
-        datasets = [
-            None
-            if part is None
-            else ModalityDataset(part, device=net.device, streaming=self.streaming)
-            for part in (train, valid)
-        ]
-        net.train(*datasets, n_epochs=n_left)
+        net.train(self._dataset(train), None if valid is None else self._dataset(valid), n_left)
         self._report(keeper, n_done)
         return self
+
+    def _dataset(self, X: Modalities) -> ModalityDataset:
+        return ModalityDataset(X, device=self.net_.device, streaming=self.streaming)
 
     def _initialised_objective(self, seed: int) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
@@ -269,7 +270,7 @@ class BaseContrastive(
                 f"{name} contrasts rows with each other and needs at least 2 samples; found "
                 f"n_samples = {n_samples}."
             )
-        if self.batch_size == "auto":
+        if isinstance(self.batch_size, str):  # "auto"
             return min(_AUTO_BATCH_SIZE, n_samples)
         if self.batch_size < 2:
             raise ValueError(
@@ -345,7 +346,8 @@ class BaseContrastive(
 
     def _report(self, keeper: KeepGoodWeights, n_done: int) -> None:
         complete = [row for row in self.net_.history if "train_loss" in row]
-        kept = [key for key in complete[-1] if _is_number(complete[-1][key])] if complete else []
+        kept = [key for key, value in complete[-1].items() if _is_number(value)] if complete else []
+        kept = [key for key in kept if not key.endswith("_batch_count")]
         self.history_ = {key: [_plain(row.get(key, np.nan)) for row in complete] for key in kept}
         self.n_iter_ = len(complete)
         if keeper.failure_ is None:
@@ -392,7 +394,7 @@ class BaseContrastive(
         return embedded
 
     @abstractmethod
-    def _encode(self, module: nn.Module, view: View) -> torch.Tensor:
+    def _encode(self, module: Any, view: View) -> torch.Tensor:
         """Embed a batch with the trained objective, as ``transform`` returns it."""
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -425,9 +427,7 @@ class BaseContrastive(
             raise ValueError(f"score needs every modality of fit; {lacking} is not in X.")
         for name in X.names:
             self._check_values(X, name)
-        return -self.net_.evaluate_loss(
-            ModalityDataset(X, device=self.net_.device, streaming=self.streaming)
-        )
+        return -self.net_.evaluate_loss(self._dataset(X))
 
     # --------------------------------------------------------------- saving
     def save(self, path: str | Path) -> None:

@@ -1,7 +1,6 @@
 """What estimators check of their input, with messages that name the modality."""
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
 from ..modalities import Modalities, as_modalities
+from ..modalities._columns import refuse_collections
+from ..modalities._values import is_epochs, is_frame, unknown_name
 
 _CHUNK_BYTES = 2**24
 
@@ -52,33 +53,25 @@ def check_input(estimator: BaseEstimator, X: Any, *, reset: bool) -> Modalities:
 
 
 def _from_plain(estimator: BaseEstimator, X: Any, reset: bool) -> Modalities:
-    groups = estimator.modalities
-    if isinstance(X, dict) or (isinstance(X, (list, tuple)) and _holds_arrays(X)):
-        return as_modalities(X, groups)  # refuses them, with advice
-    if hasattr(X, "get_data") and not hasattr(X, "columns"):  # mne.Epochs
-        return as_modalities(X, groups)
-    if hasattr(X, "columns") and groups is not None:  # column groups may go by name
+    groups, name = estimator.modalities, type(estimator).__name__
+    refuse_collections(X, name)
+    if is_epochs(X):
+        return as_modalities(X, groups, estimator_name=name)
+    if is_frame(X) and groups is not None:  # column groups may go by name
         validate_data(estimator, X, reset=reset, skip_check_array=True)
-        return as_modalities(X, groups)
+        return as_modalities(X, groups, estimator_name=name)
     X = validate_data(
         estimator, X, reset=reset, dtype="numeric", allow_nd=True, ensure_all_finite=False
     )
-    return as_modalities(X, groups)
-
-
-def _holds_arrays(X: Any) -> bool:
-    return any(getattr(item, "ndim", 0) > 1 for item in X)
+    return as_modalities(X, groups, estimator_name=name)
 
 
 def _compare_with_fit(estimator: BaseEstimator, X: Modalities) -> None:
     known = estimator.modalities_
     for name, shape in X.row_shapes.items():
         if name not in known:
-            close = get_close_matches(name, list(known), n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
             raise ValueError(
-                f"modality {name!r} was not there in fit; {type(estimator).__name__} was fitted "
-                f"on {', '.join(map(repr, known))}.{hint}"
+                f"{type(estimator).__name__}: {unknown_name(name, known)} It was not there in fit."
             )
         padded = X.lengths(name) is not None and len(shape) == 2
         comparable = slice(None, -1) if padded else slice(None)
@@ -160,13 +153,12 @@ def training_scales(X: Modalities) -> dict[str, float]:
 
 
 def _scale(X: Modalities, name: str) -> float:
-    lowest, highest, n_rows = None, None, 0
+    lowest, highest, n_rows = np.array(np.inf), np.array(-np.inf), 0
     count, mean, squares = 0, 0.0, 0.0
     for first, values, valid in _present_chunks(X, name):
         check_finite(name, values, first)
-        low, high = values.min(axis=0), values.max(axis=0)
-        lowest = low if lowest is None else np.minimum(lowest, low)
-        highest = high if highest is None else np.maximum(highest, high)
+        lowest = np.minimum(lowest, values.min(axis=0))
+        highest = np.maximum(highest, values.max(axis=0))
         n_rows += len(values)
         inside = values if valid is None else values.swapaxes(1, 2)[valid]
         # chunks are merged as in Chan, Golub and LeVeque (1983), which stays exact far from zero
@@ -204,5 +196,3 @@ def _present_chunks(X: Modalities, name: str) -> Iterator[tuple[int, np.ndarray,
             steps = lengths[start : start + step][here]
             valid = np.arange(values.shape[-1]) < steps[:, None]
         yield start, values, valid
-
-

@@ -9,8 +9,13 @@ import numpy as np
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ..augmentation import Augmentation, JointAugmentation, ModalityAugmentation
-from ..augmentation import from_config, to_config
+from ..augmentation import (
+    Augmentation,
+    JointAugmentation,
+    ModalityAugmentation,
+    from_config,
+    to_config,
+)
 
 _WEIGHTS, _DESCRIPTION = "weights.safetensors", "estimator.json"
 _AUGMENTATIONS = (Augmentation, JointAugmentation, ModalityAugmentation)

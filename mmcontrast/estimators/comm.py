@@ -124,9 +124,9 @@ class CoMM(BaseContrastive):
     n_iter_ : int
         Epochs trained.
     history_ : dict of str to list
-        One entry per epoch: "train_loss", "valid_loss" if there is a validation set, the terms
-        "joint" and "modality_<name>", "embedding_std" (spread of the embedding on the unit
-        sphere), "lr", and "dur" in seconds.
+        One entry per epoch: its number "epoch", "train_loss", "valid_loss" if there is a
+        validation set, the terms "joint" and "modality_<name>", "embedding_std" (spread of the
+        embedding on the unit sphere), "lr", and "dur" in seconds.
     scales_ : dict of str to float
         Training standard deviation of each modality, which noise is relative to.
     net_ : ContrastiveNet

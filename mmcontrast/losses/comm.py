@@ -16,7 +16,7 @@ class CoMMObjective(nn.Module):
     With the fused embeddings :math:`Z', Z''` of two augmented views and :math:`Z_i` of the views
     in which only modality :math:`i` is kept,
 
-    .. math:: L_\mathrm{CoMM} = \underbrace{\mathrm{NCE}(Z', Z'')}_{\text{joint}} + \sum_i
+    .. math:: L_\mathrm{CoMM} = \mathrm{NCE}(Z', Z'') + \sum_i
               \tfrac{1}{2} \left(\mathrm{NCE}(Z_i', Z'') + \mathrm{NCE}(Z_i'', Z')\right)
 
     where NCE is :func:`nt_xent` of the projections. With ``masked_views="original"`` the masked
@@ -146,9 +146,7 @@ class CoMMObjective(nn.Module):
         if len({len(group) for group in groups}) == 1:
             projected = list(self.head(torch.stack(groups)))
         else:
-            projected = [
-                self.head(group[None])[0] if len(group) > 1 else group for group in groups
-            ]
+            projected = [self.head(group[None])[0] if len(group) > 1 else group for group in groups]
         projected = [p if p.dtype == torch.float64 else p.float() for p in projected]
         rest = iter(projected[2:])
         return projected[:2], [[next(rest) for _ in z] for z in single]

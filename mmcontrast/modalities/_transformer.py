@@ -78,7 +78,7 @@ class ModalityTransformer(  # type: ignore[call-arg]  # the keyword is scikit-le
         Shape of one row of each modality seen in `fit`. Not defined for a plain array.
     n_features_in_ : int
         Number of features seen in `fit`. Defined for plain input alone.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of str
         Names of features seen in `fit`. Defined if X is a DataFrame whose columns have string
         names.
 

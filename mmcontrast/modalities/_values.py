@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from math import prod
 from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
+
+from .._names import did_you_mean
 
 _PRESENCE_CHUNK_BYTES = 2**25
 
@@ -292,6 +293,4 @@ def check_name(name: Any) -> None:
 def unknown_name(name: Any, names: Iterable[str], what: str = "modality") -> str:
     """Say that a name is not among names, with the closest one."""
     names = list(names)
-    close: Sequence[str] = get_close_matches(str(name), names, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    return f"Unknown {what} {name!r}; there are {names}.{hint}"
+    return f"Unknown {what} {name!r}; there are {names}.{did_you_mean(name, names)}"

@@ -7,13 +7,13 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from mmcontrast._names import did_you_mean
 from mmcontrast.nn.converters import (
     FeatureTokenizer,
     IdentityConverter,
@@ -490,11 +490,10 @@ def _unknown_message(
     role: str, name: str, registry: dict[str, type[nn.Module]], modality: str
 ) -> str:
     names = ["auto", *registry]
-    matches = get_close_matches(name.lower().replace("-", "_"), names, n=1)
-    hint = f" (did you mean {matches[0]!r}?)" if matches else ""
     return (
-        f"modality {modality!r}: unknown {role} {name!r}{hint}; choose one of "
-        f"{', '.join(map(repr, names))}, or give an nn.Module or its class"
+        f"modality {modality!r}: unknown {role} {name!r}; choose one of "
+        f"{', '.join(map(repr, names))}, or give an nn.Module or its class."
+        f"{did_you_mean(name.lower().replace('-', '_'), names)}"
     )
 
 

@@ -138,7 +138,7 @@ class MLPEncoder(nn.Module):
 
         Parameters
         ----------
-        x : Tensor of shape (batch, *input_shape)
+        x : Tensor of shape (batch, ...)
             Rows.
 
         Returns

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +30,16 @@ class FusionBlock(nn.Module):
         Hidden size of the MLP relative to `embed_dim`.
     dropout : float, default=0.0
         Dropout of the attention weights and of both residual branches.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mmcontrast.nn import FusionBlock
+    >>> block, x = FusionBlock(16, n_heads=4), torch.randn(5, 3, 16)
+    >>> every_token = torch.ones(1, 3, dtype=torch.bool)
+    >>> first = block.first_token(x, every_token[None])[0]
+    >>> torch.allclose(first, block(x, every_token)[:, 0], atol=1e-6)
+    True
     """
 
     def __init__(
@@ -208,13 +219,14 @@ class TransformerFusion(nn.Module):
         batch, n_masks = len(tokens), len(keep)
         x = torch.cat([self.cls.expand(batch, 1, -1).to(tokens.dtype), tokens], dim=1)
         keep = F.pad(keep, (1, 0), value=True)
-        if len(self.blocks) == 1:
-            return self.norm(self.blocks[0].first_token(x, keep, shared_query=True))
+        *blocks, last = cast("list[FusionBlock]", list(self.blocks))
+        if not blocks:
+            return self.norm(last.first_token(x, keep, shared_query=True))
         x = x.repeat(n_masks, 1, 1)
         keep = keep.expand(-1, batch, -1).reshape(n_masks * batch, -1)
-        for block in self.blocks[:-1]:
+        for block in blocks:
             x = block(x, keep)
-        z = self.blocks[-1].first_token(x, keep[None])
+        z = last.first_token(x, keep[None])
         return self.norm(z).view(n_masks, batch, -1)
 
 

@@ -1,6 +1,7 @@
 """Projection heads between an embedding and a contrastive loss."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from numbers import Integral
 
 import torch
@@ -47,9 +48,7 @@ class ProjectionHead(nn.Module):
         if not len(dims) or not all(isinstance(d, Integral) and d > 0 for d in dims):
             raise ValueError(f"projection_dims={dims!r} has to hold one or more positive integers.")
         sizes = [in_features, *dims]
-        self.linears = nn.ModuleList(
-            nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
-        )
+        self.linears = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.norms = nn.ModuleList(
             nn.BatchNorm1d(size, track_running_stats=False) for size in dims[:-1]
         )

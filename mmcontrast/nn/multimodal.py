@@ -1,12 +1,12 @@
 """From modalities to embeddings: encode, convert to tokens, fuse."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from .._names import check_entries
 from ._build import (
     accepts_lengths,
     build_converter,
@@ -20,14 +20,22 @@ from .fusion import FUSIONS
 class View(NamedTuple):
     """A batch of rows of several modalities as tensors.
 
-    Attributes
+    Parameters
     ----------
     values : dict of str to Tensor of shape (batch, ...)
         The modalities.
-    presence : dict of str to bool Tensor of shape (batch,)
+    presence : dict of str to bool Tensor of shape (batch,), default={}
         Rows in which a modality was measured; a modality without an entry is there in all rows.
-    lengths : dict of str to int Tensor of shape (batch,)
+    lengths : dict of str to int Tensor of shape (batch,), default={}
         Valid time steps of padded sequences.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mmcontrast.nn import View
+    >>> view = View({"eeg": torch.zeros(3, 8, 50)}, lengths={"eeg": torch.tensor([50, 20, 35])})
+    >>> view.values["eeg"].shape
+    torch.Size([3, 8, 50])
     """
 
     values: Mapping[str, Tensor]
@@ -56,7 +64,8 @@ class MultimodalEncoder(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from mmcontrast.nn import MLPEncoder, MultimodalEncoder, SingleToken, TransformerFusion, View
+    >>> from mmcontrast.nn import MLPEncoder, MultimodalEncoder, SingleToken
+    >>> from mmcontrast.nn import TransformerFusion, View
     >>> names = ("eeg", "fnirs")
     >>> encoder = MultimodalEncoder(
     ...     {name: MLPEncoder((10,), 16) for name in names},
@@ -239,14 +248,7 @@ def build_multimodal_encoder(
 def _per_modality(spec: Any, names: Iterable[str], what: str) -> dict[str, Any]:
     if not isinstance(spec, Mapping):
         return dict.fromkeys(names, spec)
-    for name in spec:
-        if name not in names:
-            close = get_close_matches(str(name), list(names), n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise ValueError(
-                f"{what} has an entry for modality {name!r}, but the modalities are "
-                f"{', '.join(map(repr, names))}.{hint}"
-            )
+    check_entries(spec, names, what)
     return {name: spec.get(name, "auto") for name in names}
 
 

@@ -38,6 +38,11 @@ class CosineSchedule(Callback):
         Epochs in the history that belong to an earlier training.
     final_lr : float, default=1e-6
         Learning rate at the end.
+
+    Examples
+    --------
+    >>> from mmcontrast.training import CosineSchedule
+    >>> schedule = CosineSchedule(n_epochs=100, warmup_epochs=10)  # for a net's callbacks
     """
 
     def __init__(
@@ -68,7 +73,16 @@ class CosineSchedule(Callback):
 
 
 class RecordLearningRate(Callback):
-    """Write the learning rate at the end of each epoch to the history."""
+    """Write the learning rate at the end of each epoch to the history as "lr".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mmcontrast import CoMM
+    >>> X = np.random.default_rng(0).normal(size=(20, 4))
+    >>> CoMM(max_epochs=2, schedule="constant").fit(X).history_["lr"]
+    [0.001, 0.001]
+    """
 
     def on_epoch_end(self, net: ContrastiveNet, **kwargs: Any) -> None:
         """Record it."""
@@ -84,6 +98,11 @@ class KeepGoodWeights(Callback):
         What went wrong. "flat" is an embedding that never differed between rows.
     good_epoch_ : int
         Last epoch in the history that the weights are good after, 0 for none.
+
+    Examples
+    --------
+    >>> from mmcontrast.training import KeepGoodWeights
+    >>> keeper = KeepGoodWeights()  # for a net's callbacks; afterwards, look at keeper.failure_
     """
 
     def on_train_begin(self, net: ContrastiveNet, **kwargs: Any) -> None:
@@ -138,6 +157,13 @@ class ResumableCheckpoint(Callback):
     ----------
     seed : int or None
         Seed of the interrupted training, None if there is none to resume.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from mmcontrast.training import ResumableCheckpoint
+    >>> ResumableCheckpoint(Path("no_such_folder") / "training.pt").seed is None
+    True
     """
 
     def __init__(self, path: Path) -> None:
@@ -193,6 +219,11 @@ class EpochProgress(Callback):
     ----------
     n_epochs : int
         Epochs of the whole training.
+
+    Examples
+    --------
+    >>> from mmcontrast.training import EpochProgress
+    >>> bar = EpochProgress(n_epochs=100)  # for a net's callbacks
     """
 
     def __init__(self, n_epochs: int) -> None:

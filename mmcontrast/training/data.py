@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -159,11 +160,25 @@ def training_loader(dataset: ModalityDataset, batch_size: int, seed: int) -> Dat
     Returns
     -------
     DataLoader
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mmcontrast import Modalities
+    >>> from mmcontrast.training import ModalityDataset, training_loader
+    >>> dataset = ModalityDataset(Modalities(eeg=np.zeros((10, 4))))
+    >>> [len(view.values["eeg"]) for view, _ in training_loader(dataset, batch_size=4, seed=0)]
+    [4, 4]
     """
     generator = torch.Generator().manual_seed(seed)
     sampler = ShuffledBatches(len(dataset), batch_size, generator)
     # the loader's own draws come from the same generator, not from torch's global one
-    return DataLoader(dataset, batch_sampler=sampler, generator=generator, collate_fn=_as_is)
+    return DataLoader(
+        dataset,
+        batch_sampler=sampler,  # type: ignore[arg-type]
+        generator=generator,
+        collate_fn=_as_is,
+    )
 
 
 def evaluation_loader(dataset: ModalityDataset, batch_size: int) -> DataLoader:
@@ -177,6 +192,15 @@ def evaluation_loader(dataset: ModalityDataset, batch_size: int) -> DataLoader:
     Returns
     -------
     DataLoader
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mmcontrast import Modalities
+    >>> from mmcontrast.training import ModalityDataset, evaluation_loader
+    >>> dataset = ModalityDataset(Modalities(eeg=np.zeros((10, 4))))
+    >>> [len(view.values["eeg"]) for view, _ in evaluation_loader(dataset, batch_size=4)]
+    [5, 5]
     """
     return DataLoader(
         dataset,
@@ -198,6 +222,13 @@ def to_tensor(array: np.ndarray, device: torch.device | str) -> Tensor:
     Returns
     -------
     Tensor
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mmcontrast.training import to_tensor
+    >>> to_tensor(np.arange(3), "cpu")
+    tensor([0., 1., 2.])
     """
     array = np.ascontiguousarray(array, dtype=np.float32)
     with warnings.catch_warnings():
@@ -205,7 +236,8 @@ def to_tensor(array: np.ndarray, device: torch.device | str) -> Tensor:
         return torch.from_numpy(array).to(device)
 
 
-def _as_is(batch: Batch) -> Batch:
+def _as_is(batch: Any) -> Any:
+    """Leave a batch as it is: it was not read row by row, so there is nothing to collate."""
     return batch
 
 

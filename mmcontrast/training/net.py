@@ -9,6 +9,7 @@ from skorch import NeuralNet
 from skorch.callbacks import EpochTimer, PassthroughScoring
 from torch import nn
 
+from ..nn.multimodal import View
 from .data import Batch, ModalityDataset, evaluation_loader, training_loader
 from .optim import weight_decay_groups
 
@@ -20,6 +21,10 @@ _ORDER, _AUGMENTATION, _MODEL, _EVALUATION = range(4)
 
 class StopTraining(Exception):
     """Raised by a callback to end the training early."""
+
+
+def _unaugmented(view: View, generator: torch.Generator) -> View:
+    return view
 
 
 class ContrastiveNet(NeuralNet):
@@ -34,8 +39,8 @@ class ContrastiveNet(NeuralNet):
         Objective: called with a list of views, the un-augmented view or None, and the targets,
         it returns a dict of scalars whose entry "loss" is minimised. It has `term_names` and
         `needs_original`.
-    augment : callable
-        Called as ``augment(view, generator)``; returns an augmented view.
+    augment : callable, optional
+        Called as ``augment(view, generator)``; returns an augmented view. Default: the view.
     seed : int
         Fixes shuffling, augmentation and dropout.
     precision : {"float32", "bf16"}
@@ -44,13 +49,30 @@ class ContrastiveNet(NeuralNet):
         Weight decay of AdamW on tensors with at least two dimensions.
     **kwargs
         Parameters of :class:`skorch.NeuralNet`.
+
+    Examples
+    --------
+    The estimators make one; this is what they do.
+
+    >>> import numpy as np
+    >>> from mmcontrast import Modalities
+    >>> from mmcontrast.losses import CoMMObjective
+    >>> from mmcontrast.nn import ProjectionHead, build_multimodal_encoder
+    >>> from mmcontrast.training import ContrastiveNet, ModalityDataset
+    >>> X = Modalities(eeg=np.random.default_rng(0).normal(size=(32, 4)))
+    >>> encoder = build_multimodal_encoder(X.row_shapes, embed_dim=8)
+    >>> objective = CoMMObjective(encoder, ProjectionHead(8, (16, 8)))
+    >>> net = ContrastiveNet(objective, batch_size=16)
+    >>> net = net.initialize().train(ModalityDataset(X), None, n_epochs=2)
+    >>> len(net.history)
+    2
     """
 
     def __init__(
         self,
         module: nn.Module,
         *,
-        augment: Callable | None = None,
+        augment: Callable[[View, torch.Generator], View] = _unaugmented,
         seed: int = 0,
         precision: str = "float32",
         weight_decay: float = 0.0,

@@ -30,8 +30,7 @@ def make_data(n=40, seed=0, names=tuple(SHAPES)):
     latent = rng.normal(size=n)
     return Modalities(
         {
-            name: rng.normal(size=(n, *SHAPES[name]))
-            + latent.reshape(-1, *[1] * len(SHAPES[name]))
+            name: rng.normal(size=(n, *SHAPES[name])) + latent.reshape(-1, *[1] * len(SHAPES[name]))
             for name in names
         }
     )

@@ -141,9 +141,7 @@ def test_an_encoder_whose_output_does_not_fit_the_converter(make_comm, X):
     with refuses(ValueError, r"modality 'age'.*patch_embedding|modality 'age'.*PatchEmbedding"):
         make_comm(converters={"age": "patch_embedding"}).fit(X)
     with refuses(ValueError, r"modality 'eeg'.*embed_dim.*token_projection"):
-        make_comm(
-            encoders={"eeg": torch.nn.Linear(16, 5)}, converters={"eeg": "identity"}
-        ).fit(X)
+        make_comm(encoders={"eeg": torch.nn.Linear(16, 5)}, converters={"eeg": "identity"}).fit(X)
 
 
 def test_groups_of_another_length(make_comm, X):
@@ -154,9 +152,9 @@ def test_groups_of_another_length(make_comm, X):
 # ------------------------------------------------------------------ after fit
 def test_other_modalities_than_in_fit(make_comm, X):
     comm = make_comm().fit(X)
-    with refuses(ValueError, "modality 'fnris' was not there in fit.*Did you mean 'fnirs'"):
+    with refuses(ValueError, "Unknown modality 'fnris'.*Did you mean 'fnirs'.*not there in fit"):
         comm.transform(Modalities(fnris=X["fnirs"]))
-    with refuses(ValueError, "modality 'x' was not there in fit.*'eeg'"):
+    with refuses(ValueError, "Unknown modality 'x'; there are .*'eeg'.*not there in fit"):
         comm.transform(X["age"].repeat(17, axis=1))
 
 

@@ -62,7 +62,7 @@ def test_absent_values_never_matter(fitted, absent, filler):
     for name, rows in gone.items():
         arrays[name][rows] = filler
     Z = comm.transform(Modalities(arrays, presence={name: ~rows for name, rows in gone.items()}))
-    for row, what in enumerate(absent):
+    for row in range(12):
         names = [n for n in X.names if n == "age" or not gone[n][row]]
         close(Z[row], comm.transform(X[[row]].select(*names))[0])
 
@@ -100,7 +100,9 @@ def test_attributes(fitted):
 def test_score_is_the_negative_loss_and_repeats(fitted):
     X, comm = fitted
     assert comm.score(X) == comm.score(X) < 0
-    noise = Modalities({name: np.random.default_rng(1).normal(size=(60, *s)) for name, s in SHAPES.items()})
+    noise = Modalities(
+        {name: np.random.default_rng(1).normal(size=(60, *s)) for name, s in SHAPES.items()}
+    )
     assert comm.score(noise) != comm.score(X)
     with pytest.raises(ValueError, match="'fnirs' is not in X"):
         comm.score(X.drop("fnirs"))
@@ -138,7 +140,8 @@ def test_plain_arrays(make_comm):
     assert comm.modalities_ == {"first": (3,), "second": (4,)}
     by_hand = make_comm().fit(Modalities(first=table[:, :3], second=table[:, 3:]))
     np.testing.assert_array_equal(
-        comm.transform(table), by_hand.transform(Modalities(first=table[:, :3], second=table[:, 3:]))
+        comm.transform(table),
+        by_hand.transform(Modalities(first=table[:, :3], second=table[:, 3:])),
     )
 
 
@@ -152,7 +155,10 @@ def test_data_frames(make_comm):
         Modalities(first=frame[["a", "c"]].to_numpy(), second=frame[["b", "d"]].to_numpy())
     )
     torch.testing.assert_close(
-        dict(comm.net_.module_.state_dict()), dict(by_hand.net_.module_.state_dict()), rtol=0, atol=0
+        dict(comm.net_.module_.state_dict()),
+        dict(by_hand.net_.module_.state_dict()),
+        rtol=0,
+        atol=0,
     )
     with pytest.raises(ValueError, match="feature names should match"):
         comm.transform(frame.rename(columns={"a": "z"}))

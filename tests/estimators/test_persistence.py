@@ -19,7 +19,10 @@ def rich(make_comm):
         strength=0.7,
     )
     return make_comm(
-        augmentation=augmentation, encoders={"eeg": "gru"}, loss_terms=["joint"], validation_fraction=0.3
+        augmentation=augmentation,
+        encoders={"eeg": "gru"},
+        loss_terms=["joint"],
+        validation_fraction=0.3,
     )
 
 
@@ -28,7 +31,9 @@ def run_elsewhere(code):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("dump", [joblib.dump, lambda obj, path: path.write_bytes(pickle.dumps(obj))])
+@pytest.mark.parametrize(
+    "dump", [joblib.dump, lambda obj, path: path.write_bytes(pickle.dumps(obj))]
+)
 def test_pickle_in_another_process(make_comm, X, tmp_path, dump):
     comm = rich(make_comm).fit(X)
     dump(comm, tmp_path / "comm.pkl"), joblib.dump(X, tmp_path / "X.pkl")
@@ -91,7 +96,9 @@ def test_column_groups_and_names_come_back(make_comm, tmp_path):
 def test_objects_of_the_user_are_given_again(make_comm, X, tmp_path):
     comm = make_comm(encoders={"age": torch.nn.Linear(4, 8)}).fit(X)
     comm.save(tmp_path)
-    with pytest.raises(ValueError, match=r"encoders .*torch.nn.modules.linear.Linear.*load\(path, encoders="):
+    with pytest.raises(
+        ValueError, match=r"encoders .*torch.nn.modules.linear.Linear.*load\(path, encoders="
+    ):
         CoMM.load(tmp_path)
     loaded = CoMM.load(tmp_path, encoders={"age": torch.nn.Linear(4, 8)})
     np.testing.assert_array_equal(loaded.transform(X), comm.transform(X))
@@ -103,7 +110,9 @@ def test_loading_never_runs_code(make_comm, X, tmp_path):
     file = tmp_path / "estimator.json"
     description = json.loads(file.read_text())
     marker = tmp_path / "ran"
-    description["params"]["augmentation"] = {"augmentation": {"class": "os.system", "params": {"command": f"touch {marker}"}}}
+    description["params"]["augmentation"] = {
+        "augmentation": {"class": "os.system", "params": {"command": f"touch {marker}"}}
+    }
     file.write_text(json.dumps(description))
     with pytest.raises((ValueError, TypeError)):
         CoMM.load(tmp_path)

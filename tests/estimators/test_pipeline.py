@@ -1,4 +1,4 @@
-"""CoMM where users put it: between preprocessing and a classifier, under scikit-learn's searches."""
+"""CoMM where users put it: between preprocessing and a classifier, and in searches."""
 
 import mne
 import numpy as np

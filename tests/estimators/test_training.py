@@ -22,7 +22,9 @@ def assert_same_weights(a, b):
 
 
 def differ(a, b):
-    return any(not torch.equal(x, y) for x, y in zip(weights(a).values(), weights(b).values(), strict=True))
+    return any(
+        not torch.equal(x, y) for x, y in zip(weights(a).values(), weights(b).values(), strict=True)
+    )
 
 
 # ------------------------------------------------------------------ determinism
@@ -68,7 +70,10 @@ def test_the_loss_falls_and_the_shared_latent_becomes_readable(make_comm):
     latent = rng.normal(size=(400, 2))
     maps = rng.normal(size=(2, 2, 12))
     X = Modalities(
-        {name: np.tanh(latent @ m) + 0.3 * rng.normal(size=(400, 12)) for name, m in zip("ab", maps, strict=True)}
+        {
+            name: np.tanh(latent @ m) + 0.3 * rng.normal(size=(400, 12))
+            for name, m in zip("ab", maps, strict=True)
+        }
     )
     comm = make_comm(max_epochs=30, batch_size=50, embed_dim=16).fit(X[:300])
     losses = comm.history_["train_loss"]
@@ -81,10 +86,21 @@ def test_the_loss_falls_and_the_shared_latent_becomes_readable(make_comm):
 def test_history_has_an_entry_per_epoch(X, make_comm):
     comm = make_comm(validation_fraction=0.3, max_epochs=4).fit(X)
     history = comm.history_
-    assert {"train_loss", "valid_loss", "joint", "modality_eeg", "embedding_std", "lr", "dur"} <= set(history)
+    assert {
+        "train_loss",
+        "valid_loss",
+        "joint",
+        "modality_eeg",
+        "embedding_std",
+        "lr",
+        "dur",
+    } <= set(history)
     assert all(len(values) == 4 for values in history.values())
     assert comm.n_iter_ == 4
-    total = sum(np.array(history[key]) for key in ("joint", "modality_eeg", "modality_fnirs", "modality_age"))
+    total = sum(
+        np.array(history[key])
+        for key in ("joint", "modality_eeg", "modality_fnirs", "modality_age")
+    )
     np.testing.assert_allclose(history["train_loss"], total, rtol=1e-5)
     assert history["lr"][-1] == pytest.approx(1e-6)
 
@@ -96,11 +112,16 @@ def test_a_constant_schedule_keeps_the_learning_rate(X, make_comm):
 def test_gradient_clipping_bounds_the_norm(X, make_comm):
     class Norms(Callback):
         def on_grad_computed(self, net, named_parameters, **kwargs):
-            self.seen = [*getattr(self, "seen", []), torch.nn.utils.get_total_norm([p.grad for _, p in named_parameters])]
+            self.seen = [
+                *getattr(self, "seen", []),
+                torch.nn.utils.get_total_norm([p.grad for _, p in named_parameters]),
+            ]
 
     class LateNorms(Norms):
         def on_batch_end(self, net, training, **kwargs):
-            norm = torch.nn.utils.get_total_norm([p.grad for p in net.module_.parameters() if p.grad is not None])
+            norm = torch.nn.utils.get_total_norm(
+                [p.grad for p in net.module_.parameters() if p.grad is not None]
+            )
             self.late = [*getattr(self, "late", []), float(norm)]
 
     watch = LateNorms()
@@ -172,7 +193,9 @@ def test_early_stopping_goes_back_to_the_best_epoch(X, make_comm):
     best = int(np.argmin(losses))
     assert comm.n_iter_ == len(losses) < 60
     assert len(losses) == best + 1 + 3
-    again = make_comm(max_epochs=60, learning_rate=0.02, validation_fraction=0.4, callbacks=[StopAfter(best + 1)]).fit(X)
+    again = make_comm(
+        max_epochs=60, learning_rate=0.02, validation_fraction=0.4, callbacks=[StopAfter(best + 1)]
+    ).fit(X)
     assert_same_weights(comm, again)
 
 
@@ -304,7 +327,12 @@ def test_fits_of_other_data_or_parameters_have_other_checkpoints(X, make_comm, t
             if len(net.history) == 2:
                 raise RuntimeError("power cut")
 
-    for params, rows in [({}, X), ({}, X[::-1]), ({"learning_rate": 0.01}, X), ({"random_state": 1}, X)]:
+    for params, rows in [
+        ({}, X),
+        ({}, X[::-1]),
+        ({"learning_rate": 0.01}, X),
+        ({"random_state": 1}, X),
+    ]:
         with pytest.raises(RuntimeError):
             make_comm(**params, checkpoint=tmp_path, callbacks=[Crash()]).fit(rows)
     assert len(list(tmp_path.iterdir())) == 4
@@ -315,7 +343,9 @@ def test_bf16_trains_close_to_float32(X, make_comm):
     exact = make_comm(max_epochs=2).fit(X)
     rough = make_comm(max_epochs=2, precision="bf16").fit(X)
     assert differ(exact, rough)
-    np.testing.assert_allclose(rough.history_["train_loss"], exact.history_["train_loss"], rtol=0.05)
+    np.testing.assert_allclose(
+        rough.history_["train_loss"], exact.history_["train_loss"], rtol=0.05
+    )
 
 
 @pytest.mark.slow
@@ -329,7 +359,9 @@ def test_compiled_training_equals_eager_training(X, make_comm):
 
 
 def test_strength_zero_and_no_augmentation_are_the_same(X, make_comm):
-    assert_same_weights(make_comm(augmentation_strength=0).fit(X), make_comm(augmentation=None).fit(X))
+    assert_same_weights(
+        make_comm(augmentation_strength=0).fit(X), make_comm(augmentation=None).fit(X)
+    )
     assert differ(make_comm(augmentation=None).fit(X), make_comm().fit(X))
 
 
@@ -347,7 +379,11 @@ def test_noise_is_relative_to_the_training_spread(X, make_comm):
 
 
 def test_original_masked_views_and_single_terms_train(X, make_comm):
-    for options in ({"masked_views": "original"}, {"loss_terms": ("joint",)}, {"loss_terms": ["modalities"]}):
+    for options in (
+        {"masked_views": "original"},
+        {"loss_terms": ("joint",)},
+        {"loss_terms": ["modalities"]},
+    ):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             assert np.isfinite(make_comm(**options).fit(X).history_["train_loss"]).all()

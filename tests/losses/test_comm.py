@@ -61,7 +61,9 @@ class PlainAttentionBlock(nn.Module):
 class PlainCoMM(nn.Module):
     """The same weights, every term spelled out: no stacking, no sharing, no folding."""
 
-    def __init__(self, objective, temperature=0.1, masked_views="augmented", terms=("joint", "modalities")):
+    def __init__(
+        self, objective, temperature=0.1, masked_views="augmented", terms=("joint", "modalities")
+    ):
         super().__init__()
         encoder, head = objective.encoder, objective.head
         self.names = encoder.names

@@ -123,9 +123,7 @@ def test_concat_linear_is_a_linear_map_of_the_mean_kept_tokens(case):
     sizes = (n, 0, n + 1)
     fusion = ConcatLinearFusion(8, 3).double()
     for m, mask in enumerate(keep.expand(-1, len(tokens), -1)):
-        for row, kept, z in zip(
-            tokens, mask, fusion(tokens, keep, sizes)[m], strict=True
-        ):
+        for row, kept, z in zip(tokens, mask, fusion(tokens, keep, sizes)[m], strict=True):
             means = [torch.zeros(8, dtype=torch.float64) for _ in sizes]
             for i, part in ((0, slice(0, n)), (2, slice(n, None))):
                 if kept[part].any():

@@ -84,14 +84,18 @@ def test_padding_influences_nothing(encoder_name, training):
     )
     encoder.eval()
     for row, length in enumerate(lengths["text"]):
-        alone = View({"text": values["text"][row : row + 1, :, :length], "age": values["age"][row : row + 1]})
+        alone = View(
+            {"text": values["text"][row : row + 1, :, :length], "age": values["age"][row : row + 1]}
+        )
         torch.testing.assert_close(
             encoder(alone)[0, 0], encoder(View(values, lengths=lengths))[0, row]
         )
 
 
 def test_specifications_per_modality():
-    encoder = build(encoders={"age": torch.nn.Linear(4, 5)}, converters={"age": "feature_tokenizer"})
+    encoder = build(
+        encoders={"age": torch.nn.Linear(4, 5)}, converters={"age": "feature_tokenizer"}
+    )
     tokens, keep, sizes = encoder.tokens(View(draw(2)))
     assert sizes[1] == 5
     assert tokens.shape[1] == keep.shape[1] == sum(sizes)
