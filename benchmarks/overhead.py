@@ -177,7 +177,7 @@ class _RecordedDataset(ModalityDataset):
     """Gives float64 batches and remembers which rows were asked for."""
 
     def __getitems__(self, indices: list[int]) -> Any:
-        self.__dict__.setdefault("batches", []).append(torch.tensor(indices))
+        self.__dict__.setdefault("batches", []).append(torch.as_tensor(indices))
         view, y = super().__getitems__(indices)
         return view._replace(values={name: x.double() for name, x in view.values.items()}), y
 

@@ -42,7 +42,7 @@ def X():
 SMALL = {
     "embed_dim": 16,
     "n_heads": 2,
-    "projection_dims": (32, 16),
+    "projection_dims": [32, 16],
     "max_epochs": 3,
     "batch_size": 16,
     "random_state": 0,
@@ -236,39 +236,42 @@ def checkpoints(folder: Path) -> list[Path]:
     return list(folder.glob("*/*.pt"))
 
 
-@needs_sigkill
-@pytest.mark.parametrize(
-    ("options", "kills"),
-    [
-        ({}, [3]),
-        # a resumed fit can be killed as well
-        (
-            {
-                "dropout": 0.3,
-                "validation_fraction": 0.25,
-                "early_stopping": True,
-                "patience": 2,
-                "gradient_clip": 1.0,
-                "learning_rate": 0.02,  # stops early, at weights from before the last kill
-                "max_epochs": 40,
-            },
-            [3, 5],
-        ),
-    ],
-    ids=["plain", "with dropout and early stopping"],
-)
-def test_a_killed_fit_resumes_to_the_same_weights(X, tmp_path, options, kills):
-    undisturbed = small_comm(**{"max_epochs": 6, **options}).fit(X)
-    options = {**SMALL, "max_epochs": 6, **options, "checkpoint": str(tmp_path / "checkpoint")}
+def assert_resumes_to(undisturbed: CoMM, params: dict, kills: list[int], X, tmp_path, caplog):
+    params = {**params, "checkpoint": str(tmp_path / "checkpoint")}
     for epoch in kills:
-        kill_in_epoch(epoch, X, options, tmp_path)
-        (file,) = checkpoints(tmp_path)
-        assert len(torch.load(file, weights_only=True)["history"]) == epoch - 1
-    resumed = CoMM(**options).fit(X)
+        kill_in_epoch(epoch, X, params, tmp_path)
+        assert len(checkpoints(tmp_path)) == 1
+    with caplog.at_level("INFO", logger="mmcontrast"):
+        resumed = CoMM(**params).fit(X)
+    assert f"resuming after epoch {kills[-1] - 1} " in caplog.text
     assert_same_weights(weights(undisturbed), weights(resumed))
+    assert resumed.history_.keys() == undisturbed.history_.keys()
     for key in undisturbed.history_.keys() - {"dur"}:
         assert resumed.history_[key] == undisturbed.history_[key]
     assert not checkpoints(tmp_path)
+
+
+@needs_sigkill
+def test_a_killed_fit_resumes_to_the_same_weights(X, tmp_path, caplog):
+    params = {**SMALL, "max_epochs": 6}
+    assert_resumes_to(CoMM(**params).fit(X), params, [4], X, tmp_path, caplog)
+
+
+@needs_sigkill
+def test_a_fit_killed_twice_resumes_its_early_stopping_and_its_dropout(X, tmp_path, caplog):
+    params = {
+        **SMALL,
+        "max_epochs": 60,
+        "dropout": 0.3,
+        "validation_fraction": 0.25,
+        "early_stopping": True,
+        "patience": 2,
+    }
+    undisturbed = CoMM(**params).fit(X)
+    assert 3 < undisturbed.n_iter_ < 60
+    # in the last epoch, the best weights and the epochs since then are from before the kill
+    kills = [3, undisturbed.n_iter_]
+    assert_resumes_to(undisturbed, params, kills, X, tmp_path, caplog)
 
 
 @needs_sigkill

@@ -18,8 +18,7 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping
@@ -29,6 +28,7 @@ from ..augmentation import ModalityAugmentation, default_augmentation
 from ..modalities import Modalities
 from ..nn.multimodal import View
 from ..training import (
+    Augmenter,
     ContrastiveNet,
     CosineSchedule,
     EpochProgress,
@@ -38,10 +38,17 @@ from ..training import (
     ResumableCheckpoint,
     resolve_device,
 )
-from . import _persistence
-from ._inputs import check_finite, check_input, training_scales
+from ._inputs import (
+    check_all_there,
+    check_batch_size,
+    check_finite,
+    check_input,
+    check_values,
+    hold_out,
+    training_scales,
+)
+from ._persistence import SavableMixin, load_weights, to_json
 
-_AUTO_BATCH_SIZE = 64
 _EMBED_BYTES = 2**24
 _FINGERPRINT_ROWS = 64
 _FAILURES = {
@@ -63,7 +70,11 @@ _NEUTRAL = ("checkpoint", "progress_bar", "callbacks", "device", "streaming", "w
 
 
 class BaseContrastive(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, metaclass=ABCMeta
+    SavableMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
+    metaclass=ABCMeta,
 ):
     """Base of the transformers that learn an embedding of modalities without labels.
 
@@ -199,15 +210,15 @@ class BaseContrastive(
         n_done = 0 if fresh else len(self.net_.history)
         checkpoint = self._open_checkpoint(X, n_done) if resumable and self.checkpoint else None
         seed = self._draw_seed(checkpoint)
-        train, valid = self._split(X, groups, X_val, seed) if resumable else (X, None)
-        batch_size = self._check_batch_size(len(train))
+        train, valid = hold_out(self, X, groups, X_val, seed) if resumable else (X, None)
+        batch_size = check_batch_size(self, len(train))
         if fresh:
             self.scales_ = training_scales(train)
             device = resolve_device(self.device)
             self.net_ = self._make_net(self._initialised_objective(seed), device)
         else:
-            for name in train.names:
-                self._check_values(train, name)
+            check_all_there(self, X, "Further training")
+            check_values(train)
         net = self.net_
         net.set_params(seed=seed, batch_size=batch_size, lr=float(self.learning_rate))
         net.augment = self._make_augment()
@@ -216,7 +227,7 @@ class BaseContrastive(
         n_left = n_epochs - (len(net.history) - n_done)
         keeper = self._set_callbacks(n_epochs, n_done, checkpoint, valid, cosine=resumable)
         net.train(self._dataset(train), None if valid is None else self._dataset(valid), n_left)
-        self._report(keeper, n_done)
+        self._report(keeper)
         return self
 
     def _dataset(self, X: Modalities) -> ModalityDataset:
@@ -238,67 +249,13 @@ class BaseContrastive(
         )
         return net.initialize()
 
-    def _split(
-        self, X: Modalities, groups: Any, X_val: Any, seed: int
-    ) -> tuple[Modalities, Modalities | None]:
-        if groups is not None:
-            check_consistent_length(X, groups)
-        if X_val is not None:
-            if self.validation_fraction is not None:
-                raise ValueError("Pass either X_val or validation_fraction, not both.")
-            valid = check_input(self, X_val, reset=False)
-        elif self.validation_fraction is not None:
-            splitter = ShuffleSplit if groups is None else GroupShuffleSplit
-            split = splitter(1, test_size=self.validation_fraction, random_state=seed)
-            train_rows, valid_rows = next(split.split(np.empty(len(X)), groups=groups))
-            X, valid = X[train_rows], X[valid_rows]
-        else:
-            return X, None
-        if len(valid) < 2:
-            raise ValueError(
-                f"The validation set has {len(valid)} row; a contrastive loss needs at least 2. "
-                "Raise validation_fraction."
-            )
-        for name in valid.names:
-            self._check_values(valid, name)
-        return X, valid
-
-    def _check_batch_size(self, n_samples: int) -> int:
-        name = type(self).__name__
-        if n_samples < 2:
-            raise ValueError(
-                f"{name} contrasts rows with each other and needs at least 2 samples; found "
-                f"n_samples = {n_samples}."
-            )
-        if isinstance(self.batch_size, str):  # "auto"
-            return min(_AUTO_BATCH_SIZE, n_samples)
-        if self.batch_size < 2:
-            raise ValueError(
-                f"batch_size={self.batch_size} leaves nothing to contrast a row with; {name} needs "
-                "batches of at least 2 rows, and learns from large ones."
-            )
-        if self.batch_size > n_samples:
-            raise ValueError(
-                f"batch_size={self.batch_size} is more than the n_samples={n_samples} rows to "
-                f"train on. Lower it, or pass batch_size='auto' for "
-                f"min({_AUTO_BATCH_SIZE}, n_samples)."
-            )
-        return int(self.batch_size)
-
-    def _check_values(self, X: Modalities, name: str) -> None:
-        dataset_rows = max(1, _EMBED_BYTES // max(1, X.nbytes // len(X)))
-        for start in range(0, len(X), dataset_rows):
-            here = X.presence(name)[start : start + dataset_rows]
-            values = X.take(name, slice(start, start + dataset_rows))
-            check_finite(name, values[here], start)
-
-    def _make_augment(self) -> "_Augment":
+    def _make_augment(self) -> Augmenter:
         augmentation = self.augmentation
         if augmentation == "auto":
             augmentation = default_augmentation(self.modalities_)
         if augmentation is not None:
             augmentation.check_names(self.modalities_)
-        return _Augment(augmentation, float(self.augmentation_strength), self.scales_)
+        return Augmenter(augmentation, float(self.augmentation_strength), self.scales_)
 
     def _draw_seed(self, checkpoint: ResumableCheckpoint | None) -> int:
         if checkpoint is not None and checkpoint.seed is not None:
@@ -311,7 +268,7 @@ class BaseContrastive(
         rows = np.unique(np.linspace(0, len(X) - 1, _FINGERPRINT_ROWS).astype(int))
         identity = [
             type(self).__name__,
-            json.dumps(_persistence.to_json(params), sort_keys=True),
+            json.dumps(to_json(params), sort_keys=True),
             n_done,
             len(X),
             [(name, X.row_shapes[name], np.asarray(X.take(name, rows))) for name in X.names],
@@ -344,7 +301,7 @@ class BaseContrastive(
         self.net_.initialize_callbacks()
         return keeper
 
-    def _report(self, keeper: KeepGoodWeights, n_done: int) -> None:
+    def _report(self, keeper: KeepGoodWeights) -> None:
         complete = [row for row in self.net_.history if "train_loss" in row]
         kept = [key for key, value in complete[-1].items() if _is_number(value)] if complete else []
         kept = [key for key in kept if not key.endswith("_batch_count")]
@@ -389,7 +346,8 @@ class BaseContrastive(
             for start in range(0, len(X), n_rows):
                 view = dataset.read(start, start + n_rows)
                 for name, values in view.values.items():  # absent rows are zero here
-                    check_finite(name, values.cpu().numpy(), start)
+                    if not values.sum().isfinite():
+                        check_finite(name, values.cpu().numpy(), np.arange(start, len(X)))
                 embedded[start : start + n_rows] = self._encode(module, view).cpu().numpy()
         return embedded
 
@@ -422,86 +380,9 @@ class BaseContrastive(
             raise ValueError(
                 f"A contrastive loss needs at least 2 rows; found n_samples = {len(X)}."
             )
-        if set(X.names) != set(self.modalities_):
-            lacking = ", ".join(repr(name) for name in self.modalities_ if name not in X.names)
-            raise ValueError(f"score needs every modality of fit; {lacking} is not in X.")
-        for name in X.names:
-            self._check_values(X, name)
+        check_all_there(self, X, "score")
+        check_values(X)
         return -self.net_.evaluate_loss(self._dataset(X))
-
-    # --------------------------------------------------------------- saving
-    def save(self, path: str | Path) -> None:
-        """Write the fitted estimator into a folder: safetensors and JSON, never code.
-
-        Parameters
-        ----------
-        path : str or Path
-            Folder; it is made if need be.
-
-        Notes
-        -----
-        Parameters that are objects of your own (an encoder, a callback) are not written; give
-        them to :meth:`load` again. The state of the optimiser is not written either.
-        """
-        check_is_fitted(self)
-        fitted = {
-            "modalities_": {name: list(shape) for name, shape in self.modalities_.items()},
-            "n_features_in_": self.n_features_in_,
-            "feature_names_in_": [str(n) for n in getattr(self, "feature_names_in_", [])],
-            "scales_": self.scales_,
-            "history_": self.history_,
-            "n_iter_": self.n_iter_,
-        }
-        description = {
-            "estimator": type(self).__name__,
-            "params": {k: _persistence.to_json(v) for k, v in self.get_params(deep=False).items()},
-            "fitted": fitted,
-            "seed": int(self.net_.seed),
-            "batch_size": int(self.net_.batch_size),
-        }
-        _persistence.write(path, self.net_.module_, description)
-
-    @classmethod
-    def load(cls, path: str | Path, **params: Any) -> Any:
-        """Read an estimator that :meth:`save` wrote.
-
-        Parameters
-        ----------
-        path : str or Path
-            The folder.
-        **params
-            Parameters to set in place of the saved ones: objects that could not be saved, or for
-            example ``device="cpu"``.
-
-        Returns
-        -------
-        object
-            The fitted estimator.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is no saved estimator.
-        ValueError
-            If it is another estimator, or a parameter has to be given again.
-        """
-        description = _persistence.read_description(path)
-        if description["estimator"] != cls.__name__:
-            raise ValueError(
-                f"{path} holds a {description['estimator']}, not a {cls.__name__}. "
-                f"Use {description['estimator']}.load."
-            )
-        for key, value in description["params"].items():
-            if key in params:
-                continue
-            try:
-                params[key] = _persistence.from_json(value)
-            except LookupError as error:
-                raise ValueError(
-                    f"{key} was or held an object of type {error.args[0]}, which is not saved. "
-                    f"Pass it again: {cls.__name__}.load(path, {key}=...)."
-                ) from error
-        return cls(**params)._restore(path, description)
 
     def _restore(self, path: str | Path, description: dict[str, Any]) -> Any:
         self._validate_params()
@@ -515,7 +396,7 @@ class BaseContrastive(
             setattr(self, key, value)
         seed, device = description["seed"], resolve_device(self.device)
         objective = self._initialised_objective(seed)
-        _persistence.load_weights(path, objective)
+        load_weights(path, objective)
         self.net_ = self._make_net(objective, device)
         self.net_.set_params(seed=seed, batch_size=description["batch_size"])
         self.net_.augment = self._make_augment()
@@ -530,32 +411,6 @@ class BaseContrastive(
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-class _Augment:
-    """Augments views at the estimator's strength, on the scales of the training data."""
-
-    def __init__(
-        self,
-        augmentation: ModalityAugmentation | None,
-        strength: float,
-        scales: Mapping[str, float],
-    ) -> None:
-        self.augmentation = augmentation
-        self.strength = strength
-        self.scales = scales
-
-    def __call__(self, view: View, generator: torch.Generator) -> View:
-        if self.augmentation is None:
-            return view
-        values = self.augmentation(
-            view.values,
-            lengths=view.lengths,
-            scales=self.scales,
-            strength=self.strength,
-            generator=generator,
-        )
-        return view._replace(values=values)
 
 
 def _is_number(value: Any) -> bool:

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
+from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import validate_data
 
 from ..modalities import Modalities, as_modalities
@@ -12,6 +14,7 @@ from ..modalities._columns import refuse_collections
 from ..modalities._values import is_epochs, is_frame, unknown_name
 
 _CHUNK_BYTES = 2**24
+_AUTO_BATCH_SIZE = 64
 
 
 def check_input(estimator: BaseEstimator, X: Any, *, reset: bool) -> Modalities:
@@ -100,7 +103,17 @@ def _check_rows(X: Modalities) -> None:
         )
 
 
-def check_finite(name: str, values: np.ndarray, first_row: int = 0) -> None:
+def check_all_there(estimator: BaseEstimator, X: Modalities, what: str) -> None:
+    """Refuse a subset of the fitted modalities where a loss is to be computed."""
+    lacking = [name for name in estimator.modalities_ if name not in X.names]
+    if lacking:
+        raise ValueError(
+            f"{what} needs every modality of fit; {', '.join(map(repr, lacking))} is not there. "
+            "Rows without it can be marked absent: presence={name: mask}."
+        )
+
+
+def check_finite(name: str, values: np.ndarray, rows: np.ndarray) -> None:
     """Refuse NaN and infinity in rows that are present.
 
     Parameters
@@ -109,8 +122,8 @@ def check_finite(name: str, values: np.ndarray, first_row: int = 0) -> None:
         The modality.
     values : array of shape (n_rows, ...)
         Rows in which the modality is present.
-    first_row : int, default=0
-        Number of the first row, for the message.
+    rows : int array of shape (n_rows,)
+        Numbers of the rows, for the message.
 
     Raises
     ------
@@ -124,9 +137,108 @@ def check_finite(name: str, values: np.ndarray, first_row: int = 0) -> None:
     if bad.any():
         raise ValueError(
             f"modality {name!r} contains NaN or infinity (inf), first in row "
-            f"{first_row + int(np.argmax(bad))}. Impute these values, or mark the whole row as "
-            "absent: presence={" + f"{name!r}" + ": mask}, or NaN in all its values."
+            f"{rows[np.argmax(bad)]}. Impute these values, or mark the whole row as absent: "
+            "presence={" + f"{name!r}" + ": mask}, or NaN in all its values."
         )
+
+
+def check_values(X: Modalities) -> None:
+    """Refuse NaN and infinity in any present row, reading every value once."""
+    for name in X.names:
+        for rows, values, _ in _present_chunks(X, name):
+            check_finite(name, values, rows)
+
+
+def check_batch_size(estimator: BaseEstimator, n_samples: int) -> int:
+    """Number of rows per batch for this many training rows.
+
+    Parameters
+    ----------
+    estimator : estimator
+        With the parameter `batch_size`.
+    n_samples : int
+        Rows to train on.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to contrast a row with, or no full batch.
+    """
+    name, batch_size = type(estimator).__name__, estimator.batch_size
+    if n_samples < 2:
+        raise ValueError(
+            f"{name} contrasts rows with each other and needs at least 2 samples; found "
+            f"n_samples = {n_samples}."
+        )
+    if batch_size == "auto":
+        return min(_AUTO_BATCH_SIZE, n_samples)
+    if batch_size < 2:
+        raise ValueError(
+            f"batch_size={batch_size} leaves nothing to contrast a row with; {name} needs batches "
+            "of at least 2 rows, and learns from large ones."
+        )
+    if batch_size > n_samples:
+        raise ValueError(
+            f"batch_size={batch_size} is more than the n_samples={n_samples} rows to train on. "
+            f"Lower it, or pass batch_size='auto' for min({_AUTO_BATCH_SIZE}, n_samples)."
+        )
+    return int(batch_size)
+
+
+def hold_out(
+    estimator: BaseEstimator, X: Modalities, groups: Any, X_val: Any, seed: int
+) -> tuple[Modalities, Modalities | None]:
+    """Training and validation rows.
+
+    Parameters
+    ----------
+    estimator : estimator
+        With the parameter `validation_fraction`.
+    X : Modalities
+        Rows passed to fit.
+    groups : array-like of shape (n_samples,) or None
+        Whole groups are held out.
+    X_val : like X or None
+        Validation rows that the user chose.
+    seed : int
+        Fixes the split.
+
+    Returns
+    -------
+    train : Modalities
+    valid : Modalities or None
+
+    Raises
+    ------
+    ValueError
+        If the validation set is given twice, too small, or cannot be used.
+    """
+    fraction = estimator.validation_fraction
+    if groups is not None:
+        check_consistent_length(X, groups)
+    if X_val is not None:
+        if fraction is not None:
+            raise ValueError("Pass either X_val or validation_fraction, not both.")
+        valid = check_input(estimator, X_val, reset=False)
+        check_all_there(estimator, valid, "X_val")
+    elif fraction is not None:
+        splitter = ShuffleSplit if groups is None else GroupShuffleSplit
+        split = splitter(1, test_size=fraction, random_state=seed)
+        train_rows, valid_rows = next(split.split(np.empty(len(X)), groups=groups))
+        X, valid = X[train_rows], X[valid_rows]
+    else:
+        return X, None
+    if len(valid) < 2:
+        raise ValueError(
+            f"The validation set has {len(valid)} row; a contrastive loss needs at least 2. "
+            "Raise validation_fraction."
+        )
+    check_values(valid)
+    return X, valid
 
 
 def training_scales(X: Modalities) -> dict[str, float]:
@@ -155,8 +267,8 @@ def training_scales(X: Modalities) -> dict[str, float]:
 def _scale(X: Modalities, name: str) -> float:
     lowest, highest, n_rows = np.array(np.inf), np.array(-np.inf), 0
     count, mean, squares = 0, 0.0, 0.0
-    for first, values, valid in _present_chunks(X, name):
-        check_finite(name, values, first)
+    for rows, values, valid in _present_chunks(X, name):
+        check_finite(name, values, rows)
         lowest = np.minimum(lowest, values.min(axis=0))
         highest = np.maximum(highest, values.max(axis=0))
         n_rows += len(values)
@@ -179,8 +291,8 @@ def _scale(X: Modalities, name: str) -> float:
     return float(np.sqrt(squares / count))
 
 
-def _present_chunks(X: Modalities, name: str) -> Iterator[tuple[int, np.ndarray, Any]]:
-    """Chunks of present rows with the number of their first row and the valid time steps."""
+def _present_chunks(X: Modalities, name: str) -> Iterator[tuple[np.ndarray, np.ndarray, Any]]:
+    """Chunks of present rows: their numbers, values and valid time steps."""
     row_bytes = int(np.prod(X.row_shapes[name])) * X.dtypes[name].itemsize
     step = max(1, _CHUNK_BYTES // max(1, row_bytes))
     presence, lengths = X.presence(name), X.lengths(name)
@@ -195,4 +307,4 @@ def _present_chunks(X: Modalities, name: str) -> Iterator[tuple[int, np.ndarray,
         if lengths is not None:
             steps = lengths[start : start + step][here]
             valid = np.arange(values.shape[-1]) < steps[:, None]
-        yield start, values, valid
+        yield start + np.flatnonzero(here), values, valid

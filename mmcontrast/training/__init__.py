@@ -10,8 +10,10 @@ from .callbacks import (
 from .data import ModalityDataset, evaluation_loader, to_tensor, training_loader
 from .net import ContrastiveNet, StopTraining
 from .optim import resolve_device, warmup_cosine, weight_decay_groups
+from .views import Augmenter
 
 __all__ = [
+    "Augmenter",
     "ContrastiveNet",
     "CosineSchedule",
     "EpochProgress",

@@ -171,7 +171,9 @@ def test_unknown_names_are_found_before_training():
     ModalityAugmentation([]).check_names(names)
     with pytest.raises(ValueError, match=r"modality 'fnris'.*'eeg', 'fnirs'.*mean 'fnirs'"):
         make_augmentation(fnris=None).check_names(names)
-    with pytest.raises(ValueError, match=r"a joint augmentation for modality 'egg'.*mean 'eeg'"):
+    with pytest.raises(
+        ValueError, match=r"joint augmentation has an entry for modality 'egg'.*mean 'eeg'"
+    ):
         make_augmentation(joint=MultiDrop(modalities=["egg"])).check_names(names)
     with pytest.raises(ValueError, match="'zzz'") as caught:
         make_augmentation(zzz=None).check_names(names)

@@ -104,7 +104,7 @@ def test_score_is_the_negative_loss_and_repeats(fitted):
         {name: np.random.default_rng(1).normal(size=(60, *s)) for name, s in SHAPES.items()}
     )
     assert comm.score(noise) != comm.score(X)
-    with pytest.raises(ValueError, match="'fnirs' is not in X"):
+    with pytest.raises(ValueError, match="'fnirs' is not there"):
         comm.score(X.drop("fnirs"))
     with pytest.raises(ValueError, match="n_samples = 1"):
         comm.score(X[:1])
