@@ -268,7 +268,7 @@ class BaseContrastive(
         rows = np.unique(np.linspace(0, len(X) - 1, _FINGERPRINT_ROWS).astype(int))
         identity = [
             type(self).__name__,
-            json.dumps(to_json(params), sort_keys=True),
+            json.dumps(params, default=to_json, sort_keys=True),
             n_done,
             len(X),
             [(name, X.row_shapes[name], np.asarray(X.take(name, rows))) for name in X.names],
