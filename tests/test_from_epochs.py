@@ -182,6 +182,60 @@ def test_wrong_arguments():
     assert X.names == ("left eye", "match")
 
 
+# ------------------------------------------------------------ epochs as they are
+def by_constructor(**epochs):
+    return Modalities(**epochs)
+
+
+def by_assign(**epochs):
+    return Modalities(table=np.zeros((len(next(iter(epochs.values()))), 1))).assign(**epochs)
+
+
+other_codes = CODES.copy()
+other_codes[3] = 1
+
+
+@pytest.mark.parametrize("build", [by_constructor, by_assign])
+@pytest.mark.parametrize(
+    ("eeg", "fnirs", "difference"),
+    [
+        (recording().drop([0]), recording(10.0).drop([1]), "row 0 is event number 1 of .* and 0 "),
+        (recording(), recording(10.0).drop([7]), "row 7 is event number 7 of .* and nothing of"),
+        (recording()[[1, 0]], recording(10.0)[[0, 1]], "row 0 is event number 1 .* and 0 "),
+        (recording().drop([6, 7]), recording(codes=CODES[:6]), r"\(drop_log\) have 8 and 6 events"),
+        (recording(), recording(codes=other_codes), r"row 3 is event 2 \(2\) in .* and 1 \(1\) in"),
+    ],
+)
+def test_epochs_of_other_trials_are_refused(build, eeg, fnirs, difference):
+    message = rf"'eeg' and 'fnirs' do not .*: .*{difference}.*from_epochs\(eeg=\.\.\., fnirs="
+    with pytest.raises(ValueError, match=message):
+        build(eeg=eeg, fnirs=fnirs)
+    arrays = {"eeg": eeg.get_data(copy=False), "table": np.zeros((len(eeg), 1))}
+    assert build(**arrays).names  # arrays have no trials to compare
+
+
+@pytest.mark.parametrize("build", [by_constructor, by_assign])
+def test_epochs_of_the_same_trials_are_taken(build):
+    shifted = {name: code + 10 for name, code in EVENT_ID.items()}
+    eeg = recording(event_id=EVENT_ID)
+    fnirs = recording(10.0, codes=CODES + 10, event_id=shifted)
+    for rows in (slice(None), [5, 2], [0, 0, 3], "task"):  # drawn with replacement is fine too
+        X = build(eeg=eeg[rows], fnirs=fnirs[rows])
+        assert trials_of(X, "eeg").tolist() == trials_of(X, "fnirs").tolist()
+
+
+def test_epochs_are_compared_after_they_are_read():
+    raws = {"eeg": raw_with_artifact(100.0, 2), "fnirs": raw_with_artifact(20.0, 5)}
+    epochs = {
+        name: mne.Epochs(
+            raw, events, tmin=0, tmax=0.8, reject={"eeg": 1e-3}, baseline=None, verbose="error"
+        )
+        for name, (raw, events) in raws.items()
+    }
+    with pytest.raises(ValueError, match="row 2 is event number 3 of the one and 2 of the other"):
+        Modalities(**epochs)
+
+
 # --------------------------------------------------------------------- metadata
 def table(**columns):
     return pd.DataFrame({"trial": np.arange(N_TRIALS), **columns})

@@ -1,12 +1,14 @@
 """The container: every selection equals selecting every array; refusals; laziness; persistence."""
 
 import copy
+import os
 import pickle
 import subprocess
 import sys
 import tracemalloc
 
 import joblib
+import mne
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,6 +23,7 @@ from sklearn.model_selection import (
     KFold,
     StratifiedGroupKFold,
     cross_val_predict,
+    cross_val_score,
     learning_curve,
     train_test_split,
 )
@@ -225,6 +228,13 @@ def test_tensors_share_memory_and_lose_their_graph():
     assert np.shares_memory(X["x"], tensor.detach().numpy())
 
 
+@pytest.mark.parametrize("call", [as_modalities, lambda tensor: Modalities(x=tensor)])
+def test_bfloat16_becomes_float32(call):
+    values = call(torch.tensor([[1.5, -2.0]], dtype=torch.bfloat16, requires_grad=True))["x"]
+    assert values.dtype == np.float32
+    assert values.tolist() == [[1.5, -2.0]]
+
+
 def peak_of(call):
     tracemalloc.start()
     try:
@@ -278,6 +288,17 @@ def test_mapping_protocol_and_description():
     assert X[:3].nbytes * 4 == X.nbytes
     other = container()[0]
     assert other != X and len({X, X, other}) == 2
+
+
+def test_column_labels_of_data_frames(tmp_path):
+    frame = pd.DataFrame(np.zeros((4, 3)), columns=["b", "a", 7])
+    X = Modalities(table=frame, eeg=np.zeros((4, 2)))
+    for chosen in (X, X[1:3], X[[3, 0]], X[:0], pickle.loads(pickle.dumps(X))):
+        assert chosen.columns == {"table": ("b", "a", 7)}
+    assert X.drop("table").columns == {}
+    wide = Modalities(table=pd.DataFrame(np.zeros((2000, 500))))[np.arange(0, 2000, 2)]
+    peak, columns = peak_of(lambda: wide.columns)
+    assert columns == {"table": tuple(range(500))} and peak < 100_000
 
 
 def test_repr_tells_shapes_types_and_what_is_known_to_be_absent():
@@ -397,7 +418,7 @@ ROWS = np.zeros((3, 2))
         (np.ma.masked_invalid(ROWS), TypeError, r"masked array.*filled\(np.nan\)"),
         (pd.Series([1.0, 2.0]), TypeError, r"Series; use series.to_frame\(\)"),
         (pd.DataFrame(index=range(3)), ValueError, "without columns"),
-        (torch.zeros(3, 2, dtype=torch.bfloat16), TypeError, r"bfloat16.*tensor.float\(\)"),
+        (torch.zeros(3, 2, dtype=torch.float8_e4m3fn), TypeError, r"float8.*tensor.float\(\)"),
         (torch.eye(3).to_sparse(), TypeError, r"tensor.to_dense\(\)"),
         (torch.zeros(3, 2, dtype=torch.complex64), TypeError, "dtype complex64"),
         (None, TypeError, "of type NoneType; expected a NumPy array"),
@@ -426,6 +447,22 @@ def test_lists_of_arrays_would_shuffle_the_modalities(value):
     for call in (Modalities, as_modalities, make_modality_transformer(x="passthrough").fit):
         with pytest.raises(TypeError, match=r"shuffle the modalities.*Modalities\(eeg=first"):
             call(value)
+
+
+def test_epochs_split_by_cross_validation_are_told_from_other_lists():
+    events = np.c_[np.arange(4), np.zeros((4, 2), int)]
+    epochs = mne.EpochsArray(np.zeros((4, 2, 5)), mne.create_info(2, 10.0), events, verbose="error")
+    transformer = make_modality_transformer(x="passthrough")
+    advice = r"wrap mne\.Epochs in Modalities\(eeg=epochs\) for cross-validation"
+    for trials in ([epochs[0], epochs[1]], list(epochs)):
+        for call in (as_modalities, transformer.fit):
+            with pytest.raises(TypeError, match=advice):
+                call(trials)
+    with pytest.raises(TypeError, match=advice):
+        cross_val_score(transformer, epochs, cv=2, scoring=lambda *_: 0.0, error_score="raise")
+    with pytest.raises(TypeError) as caught:
+        as_modalities([np.zeros((4, 2, 5)), ROWS])
+    assert "mne" not in str(caught.value)
 
 
 def test_other_positional_arguments():
@@ -564,12 +601,35 @@ def test_pickles_hold_few_rows_compactly_and_many_by_index():
     assert state[0][1] is X["x"]  # joblib then maps the one base for all folds
 
 
-def test_a_memmap_is_not_compacted_by_pickling(tmp_path):
-    np.save(tmp_path / "x.npy", np.zeros((10, 4)))
-    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
-    for array in (mapped, np.asarray(mapped)):
-        state = Modalities(x=array)[[5, 1]].__reduce__()[1][1]
-        assert state[0][1] is array
+def mapped_array(path, n_rows=1000, n_features=1000):
+    np.save(path, np.random.default_rng(0).normal(size=(n_rows, n_features)))
+    return np.load(path, mmap_mode="r")
+
+
+def test_few_rows_of_a_memmap_leave_the_file_behind(tmp_path):
+    mapped = mapped_array(tmp_path / "x.npy")  # 8 MB
+    for array in (mapped, np.asarray(mapped), mapped[10:]):
+        X = Modalities(x=array)[[5, 1, 900]]
+        peak, pickled = peak_of(lambda X=X: pickle.dumps(X))
+        assert max(peak, len(pickled)) < 200_000
+        np.testing.assert_array_equal(pickle.loads(pickled)["x"], array[[5, 1, 900]])
+        joblib.dump(X, tmp_path / "x.joblib")
+        assert (tmp_path / "x.joblib").stat().st_size < 30_000
+        for call in (lambda X=X: copy.deepcopy(X), lambda X=X: joblib.hash(X)):
+            assert peak_of(call)[0] < 200_000
+
+
+def file_behind(X):
+    base = X._blocks["x"].base
+    return os.path.basename(base.filename) if isinstance(base, np.memmap) else None
+
+
+def test_many_rows_of_a_memmap_go_to_workers_by_reference(tmp_path):
+    X = Modalities(x=mapped_array(tmp_path / "x.npy"))
+    many, few = X[np.arange(0, 1000, 2)], X[np.arange(0, 1000, 3)]
+    names = joblib.Parallel(n_jobs=2)(joblib.delayed(file_behind)(part) for part in (X, many, few))
+    assert names[:2] == ["x.npy", "x.npy"]
+    assert names[2] != "x.npy"
 
 
 def test_hash_depends_on_content_alone():

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+import torch
 from mne.decoding import CSP, FilterEstimator, PSDEstimator, Scaler, TemporalFilter, Vectorizer
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.compose import make_column_transformer
@@ -99,6 +100,37 @@ class Returning(TransformerMixin, BaseEstimator):
 
 
 # ----------------------------------------------------------------- what comes out
+@pytest.mark.parametrize(
+    "name", ["self", "values", "keys", "update", "strength", "joint", "X", "y", "name", "my signal"]
+)
+def test_any_name_that_is_no_parameter(name):
+    X = Modalities({name: np.arange(8.0).reshape(4, 2), "other": np.ones((4, 1))})
+    ours = ModalityTransformer([(name, StandardScaler())])
+    expected = StandardScaler().fit_transform(X[name])
+    np.testing.assert_array_equal(ours.fit_transform(X)[name], expected)
+    np.testing.assert_array_equal(ours.transform(X)[name], expected)
+    assert isinstance(ours.named_transformers_[name], StandardScaler)
+    ours.set_params(**{f"{name}__with_mean": False})
+    assert ours.get_params()[f"{name}__with_mean"] is False
+    assert clone(ours).fit(X).transform(X)[name].min() == 0
+
+
+def test_a_parameter_may_name_a_modality_without_a_transformer():
+    X = Modalities({"n_jobs": np.ones((4, 1)), "other": np.ones((4, 1))})
+    assert make_modality_transformer(other=StandardScaler()).fit_transform(X).names == X.names
+
+
+def test_tensors_come_as_arrays():
+    tensor = torch.arange(8.0).reshape(4, 2).requires_grad_()
+    expected = StandardScaler().fit_transform(tensor.detach().numpy())
+    for x in (tensor, tensor.to(torch.bfloat16)):
+        ours = ModalityTransformer([("x", StandardScaler())])
+        np.testing.assert_array_equal(ours.fit_transform(x), expected)
+        np.testing.assert_array_equal(ours.transform(x), expected)
+        split = ModalityTransformer([("a", StandardScaler())], modalities={"a": [0], "b": [1]})
+        np.testing.assert_array_equal(split.fit_transform(x)["a"], expected[:, :1])
+
+
 def test_each_modality_goes_through_its_own_transformer():
     X, new = container(), container(7, seed=1)
     scaler, pca = StandardScaler().fit(X["table"]), PCA(2).fit(X["image"].reshape(20, -1))
@@ -320,7 +352,10 @@ def test_errors_tell_which_modality(n_jobs):
     [
         ([], ValueError, "transformers is empty"),
         ([("a", StandardScaler()), ("a", PCA())], ValueError, "not unique"),
-        ([("remainder", PCA())], ValueError, "conflict with constructor arguments"),
+        ([("a", PCA()), ("remainder", PCA())], ValueError, "called 'remainder'.*Rename"),
+        ([("n_jobs", PCA())], ValueError, "called 'n_jobs': .* has a parameter of that name"),
+        ([("transformers", PCA())], ValueError, "called 'transformers'"),
+        ([("modalities", PCA())], ValueError, "called 'modalities'"),
         ([("a__b", PCA())], ValueError, "must not contain __"),
         ([("a", PCA)], TypeError, "estimator instance"),
         ([("a", LogisticRegression())], TypeError, "'a' needs fit and transform"),
@@ -435,6 +470,34 @@ def test_columns_of_a_frame_have_transformers_of_their_own():
     out = make_modality_transformer(person=encode).fit_transform(X)
     assert out["person"][:, 1:].tolist() == [[1, 0], [0, 1], [1, 0]]
     assert out.take("person", [1, 0]).dtype == np.float64
+
+
+@pytest.mark.parametrize("how", [StandardScaler(), "passthrough"])
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (["b", "a", "c"], "'table' differ.*column 0 is 'b', was 'a'.*same order"),
+        (["a", "b", "d"], "column 2 is 'd', was 'c'"),
+        (["a", "b"], "column 2 is nothing, was 'c'"),
+        (["a", "b", "c", 4], "column 3 is 4, was nothing"),
+    ],
+)
+def test_columns_of_a_frame_are_those_of_fit(how, columns, message):
+    frame = pd.DataFrame(np.arange(12.0).reshape(4, 3), columns=["a", "b", "c"])
+    ours = make_modality_transformer(table=how).fit(Modalities(table=frame, eeg=np.ones((4, 2))))
+    assert ours.transform(Modalities(table=frame[::-1])).names == ("table",)
+    other = pd.DataFrame(np.zeros((4, len(columns))), columns=columns)
+    with pytest.raises(ValueError, match=message):
+        ours.transform(Modalities(table=other))
+
+
+def test_an_array_may_stand_in_for_a_frame():
+    frame = pd.DataFrame(np.arange(12.0).reshape(4, 3), columns=[3, 4, 5])
+    forms = Modalities(table=frame), Modalities(table=frame.to_numpy())
+    for fitted_on, X in (forms, forms[::-1]):
+        ours = make_modality_transformer(table=StandardScaler()).fit(fitted_on)
+        expected = StandardScaler().fit_transform(frame)
+        np.testing.assert_array_equal(ours.transform(X)["table"], expected)
 
 
 def test_set_output_concerns_plain_arrays_only():

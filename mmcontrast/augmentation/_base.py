@@ -278,7 +278,7 @@ def apply_augmentation(
     check_batch(x, callable_name(augmentation))
     if context.strength == 0:
         return x
-    output = augmentation(x)
+    output = augmentation(x.clone())  # it may work in place
     check_output(output, x, callable_name(augmentation))
     return keep_unchosen(x, output, None, context.lengths)
 

@@ -110,8 +110,7 @@ class ModalityAugmentation(_BaseComposition):
         TypeError
             If `augmentations` is not a list of (name, augmentation) tuples.
         ValueError
-            If a name is unknown (with the closest one that exists), double, contains ``__``, or
-            is the name of a parameter.
+            If a name is unknown (with the closest one that exists), double, or contains ``__``.
         """
         names = list(names)
         check_entries([name for name, _ in self._entries()], names, "augmentation")
@@ -126,7 +125,9 @@ class ModalityAugmentation(_BaseComposition):
                     "ModalityAugmentation expects a list of (modality, augmentation) tuples, "
                     f"found the entry {entry!r}. make_augmentation(eeg=..., fnirs=...) builds one."
                 )
-        self._validate_names([name for name, _ in self.augmentations])
+        names = [name for name, _ in self.augmentations]
+        if len(set(names)) < len(names) or any("__" in name for name in names):
+            raise ValueError(f"Names of modalities have to be unique and without '__': {names}.")
         return [(name, augmentation) for name, augmentation in self.augmentations]
 
     def __call__(

@@ -1,14 +1,14 @@
 """What all contrastive estimators share: input, training, embedding, saving."""
 
-import json
+import copy
 import warnings
 from abc import ABCMeta, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import torch
 from sklearn.base import (
@@ -16,6 +16,7 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     _fit_context,
+    clone,
 )
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
@@ -25,6 +26,7 @@ from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping
 from torch import nn
 
 from ..augmentation import ModalityAugmentation, default_augmentation
+from ..losses.comm import embedding_std
 from ..modalities import Modalities
 from ..nn.multimodal import View
 from ..training import (
@@ -38,19 +40,23 @@ from ..training import (
     ResumableCheckpoint,
     resolve_device,
 )
+from ..training.net import seeded
+from ._identity import data_fingerprint, fingerprint
 from ._inputs import (
     check_all_there,
     check_batch_size,
-    check_finite,
     check_input,
     check_values,
     hold_out,
     training_scales,
 )
-from ._persistence import SavableMixin, load_weights, to_json
+from ._persistence import SavableMixin, load_weights
 
 _EMBED_BYTES = 2**24
-_FINGERPRINT_ROWS = 64
+_PROBED_ROWS = 128
+# a modality whose own embedding spreads less than this, relative to the widest, is not seen
+_SILENT_SHARE = 1e-2
+_COUNTS = {"train_batch_count", "valid_batch_count"}
 _FAILURES = {
     "diverged": (
         "The loss of {name} is not finite in epoch {epoch}.",
@@ -66,7 +72,25 @@ _FAILURES = {
     ),
 }
 # parameters that do not change what a fit computes
-_NEUTRAL = ("checkpoint", "progress_bar", "callbacks", "device", "streaming", "warm_start")
+_NEUTRAL = {"checkpoint", "progress_bar", "callbacks", "device", "streaming", "warm_start"}
+
+
+# parameters that may change from one fit to a warm start
+_FREE = {
+    *(_NEUTRAL - {"device"}),
+    "augmentation",
+    "augmentation_strength",
+    "batch_size",
+    "early_stopping",
+    "gradient_clip",
+    "learning_rate",
+    "max_epochs",
+    "patience",
+    "random_state",
+    "schedule",
+    "validation_fraction",
+    "warmup_epochs",
+}
 
 
 class BaseContrastive(
@@ -172,7 +196,9 @@ class BaseContrastive(
             If the loss is not finite before the first epoch is over.
         """
         fresh = not (self.warm_start and hasattr(self, "net_"))
-        return self._fit(X, groups, X_val, self.max_epochs, fresh=fresh, resumable=True)
+        with self._unfitted_on_failure(fresh):
+            self._fit(X, groups, X_val, self.max_epochs, fresh=fresh, resumable=True)
+        return self
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any = None) -> Any:
@@ -190,11 +216,26 @@ class BaseContrastive(
         self : object
             The fitted estimator.
         """
-        return self._fit(X, None, None, 1, fresh=not hasattr(self, "net_"), resumable=False)
+        fresh = not hasattr(self, "net_")
+        with self._unfitted_on_failure(fresh):
+            self._fit(X, None, None, 1, fresh=fresh, resumable=False)
+        return self
+
+    @contextmanager
+    def _unfitted_on_failure(self, fresh: bool) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            if fresh:  # what there is of a network was not trained to the end
+                self.__dict__.pop("net_", None)
+            raise
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "net_")
 
     def _fit(
         self, X: Any, groups: Any, X_val: Any, n_epochs: int, *, fresh: bool, resumable: bool
-    ) -> Any:
+    ) -> None:
         if self.early_stopping and resumable and X_val is None and not self.validation_fraction:
             raise ValueError(
                 "early_stopping=True watches the held-out loss: set validation_fraction, or pass "
@@ -206,14 +247,20 @@ class BaseContrastive(
                     f"callbacks holds a {type(callback).__name__}; expected instances of "
                     "skorch.callbacks.Callback."
                 )
+        if not fresh:
+            self._check_unchanged("To go on with the fitted network")
         X = check_input(self, X, reset=fresh)
+        X_val = None if X_val is None else check_input(self, X_val, reset=False)
         n_done = 0 if fresh else len(self.net_.history)
-        checkpoint = self._open_checkpoint(X, n_done) if resumable and self.checkpoint else None
-        seed = self._draw_seed(checkpoint)
+        checkpoint = None
+        if resumable and self.checkpoint is not None:
+            checkpoint = self._open_checkpoint(X, groups, X_val, n_done)
+        seed = self._draw_seed(checkpoint, fresh)
         train, valid = hold_out(self, X, groups, X_val, seed) if resumable else (X, None)
         batch_size = check_batch_size(self, len(train))
         if fresh:
             self.scales_ = training_scales(train)
+            self._built_with = copy.copy(self.get_params(deep=False))
             device = resolve_device(self.device)
             self.net_ = self._make_net(self._initialised_objective(seed), device)
         else:
@@ -228,14 +275,14 @@ class BaseContrastive(
         keeper = self._set_callbacks(n_epochs, n_done, checkpoint, valid, cosine=resumable)
         net.train(self._dataset(train), None if valid is None else self._dataset(valid), n_left)
         self._report(keeper)
-        return self
+        if keeper.failure_ is None:
+            self._warn_of_silent_modalities(train)
 
     def _dataset(self, X: Modalities) -> ModalityDataset:
         return ModalityDataset(X, device=self.net_.device, streaming=self.streaming)
 
     def _initialised_objective(self, seed: int) -> nn.Module:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             return self._build_objective(self.modalities_)
 
     def _make_net(self, objective: nn.Module, device: torch.device) -> ContrastiveNet:
@@ -254,27 +301,38 @@ class BaseContrastive(
         if augmentation == "auto":
             augmentation = default_augmentation(self.modalities_)
         if augmentation is not None:
+            augmentation = clone(augmentation, safe=False)  # a later set_params is for a later fit
             augmentation.check_names(self.modalities_)
         return Augmenter(augmentation, float(self.augmentation_strength), self.scales_)
 
-    def _draw_seed(self, checkpoint: ResumableCheckpoint | None) -> int:
+    def _draw_seed(self, checkpoint: ResumableCheckpoint | None, fresh: bool) -> int:
         if checkpoint is not None and checkpoint.seed is not None:
             return checkpoint.seed
+        if not fresh:  # the same rows are held out
+            return self.net_.seed
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
-    def _open_checkpoint(self, X: Modalities, n_done: int) -> ResumableCheckpoint:
+    def _open_checkpoint(
+        self, X: Modalities, groups: Any, X_val: Modalities | None, n_done: int
+    ) -> ResumableCheckpoint:
         """Find the file of this very fit: same parameters, same data."""
         params = {k: v for k, v in self.get_params(deep=False).items() if k not in _NEUTRAL}
-        rows = np.unique(np.linspace(0, len(X) - 1, _FINGERPRINT_ROWS).astype(int))
-        identity = [
-            type(self).__name__,
-            json.dumps(params, default=to_json, sort_keys=True),
-            n_done,
-            len(X),
-            [(name, X.row_shapes[name], np.asarray(X.take(name, rows))) for name in X.names],
-        ]
-        folder = Path(self.checkpoint)  # type: ignore[arg-type]
-        return ResumableCheckpoint(folder / f"{joblib.hash(identity)}.pt")
+        data = [None if part is None else data_fingerprint(part) for part in (X, X_val)]
+        groups = None if groups is None else np.asarray(groups)
+        name = fingerprint(type(self).__name__, params, data, groups, n_done)
+        folder = Path(self.checkpoint).expanduser()  # type: ignore[arg-type]
+        return ResumableCheckpoint(folder / f"{name}.pt")
+
+    def _check_unchanged(self, what: str) -> None:
+        """Refuse parameters that the network was not built with."""
+        for name, built in self._built_with.items():
+            now = getattr(self, name)
+            if name in _FREE or now is built or not _differ(now, built):
+                continue
+            raise ValueError(
+                f"{what}, {name} has to be what it was in fit: {built!r}, not {now!r}. Set it "
+                "back, or fit anew with warm_start=False."
+            )
 
     def _set_callbacks(
         self,
@@ -294,7 +352,7 @@ class BaseContrastive(
         if self.early_stopping and valid is not None:
             callbacks.append(EarlyStopping(patience=self.patience, load_best=True))
         if self.progress_bar:
-            callbacks.append(EpochProgress(n_epochs))
+            callbacks.append(EpochProgress(n_done + n_epochs))
         if checkpoint is not None:
             callbacks.append(checkpoint)
         self.net_.callbacks = callbacks
@@ -303,8 +361,8 @@ class BaseContrastive(
 
     def _report(self, keeper: KeepGoodWeights) -> None:
         complete = [row for row in self.net_.history if "train_loss" in row]
-        kept = [key for key, value in complete[-1].items() if _is_number(value)] if complete else []
-        kept = [key for key in kept if not key.endswith("_batch_count")]
+        numbers = {k: None for row in complete for k, value in row.items() if _is_number(value)}
+        kept = [key for key in numbers if key not in _COUNTS]
         self.history_ = {key: [_plain(row.get(key, np.nan)) for row in complete] for key in kept}
         self.n_iter_ = len(complete)
         if keeper.failure_ is None:
@@ -316,6 +374,23 @@ class BaseContrastive(
         if keeper.failure_ != "flat":
             message += f" The weights from the end of epoch {keeper.good_epoch_} are kept."
         warnings.warn(message, ConvergenceWarning, stacklevel=5)
+
+    def _warn_of_silent_modalities(self, X: Modalities) -> None:
+        """Say so if a modality, on its own, gives every row nearly the same embedding."""
+        spread = {}
+        for name in X.names if len(X.names) > 1 else ():
+            rows = np.flatnonzero(X.presence(name))[:_PROBED_ROWS]
+            embedded = self._embed(X[rows].select(name))
+            spread[name] = float(embedding_std(torch.from_numpy(embedded)))
+        for name, std in spread.items():
+            if std < _SILENT_SHARE * max(spread.values()):
+                warnings.warn(
+                    f"The embedding of {type(self).__name__} hardly depends on modality {name!r}, "
+                    f"whose values have a standard deviation of {self.scales_[name]:.2g}. "
+                    "Standardise it, for example with make_modality_transformer.",
+                    ConvergenceWarning,
+                    stacklevel=6,
+                )
 
     # ------------------------------------------------------------ embedding
     def transform(self, X: Any) -> np.ndarray:
@@ -345,11 +420,32 @@ class BaseContrastive(
         with torch.inference_mode():
             for start in range(0, len(X), n_rows):
                 view = dataset.read(start, start + n_rows)
-                for name, values in view.values.items():  # absent rows are zero here
+                for name, values in view.values.items():
                     if not values.sum().isfinite():
-                        check_finite(name, values.cpu().numpy(), np.arange(start, len(X)))
+                        check_values(X[start : start + n_rows].select(name), start)
                 embedded[start : start + n_rows] = self._encode(module, view).cpu().numpy()
+                if not np.isfinite(embedded[start : start + n_rows]).all():
+                    largest = {n: f"{float(x.abs().max()):.1g}" for n, x in view.values.items()}
+                    raise ValueError(
+                        f"The embedding of rows {start} to {start + n_rows} is not finite. Their "
+                        f"largest values are {largest}; the training data had standard deviations "
+                        f"{ {n: f'{s:.1g}' for n, s in self.scales_.items()} }. Rescale the input."
+                    )
         return embedded
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the columns of ``transform``: the class name in lower case with a number.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Only validated against the names or number of columns of a plain array in fit.
+
+        Returns
+        -------
+        ndarray of str
+        """
+        return super().get_feature_names_out(input_features if self._fitted_on_plain else None)
 
     @abstractmethod
     def _encode(self, module: Any, view: View) -> torch.Tensor:
@@ -358,9 +454,11 @@ class BaseContrastive(
     def score(self, X: Any, y: Any = None) -> float:
         """Negative loss of held-out rows, so that a search works without labels.
 
-        Augmented views are drawn from a fixed seed, so the score is the same each time. Weaker
-        augmentation makes the task easier: compare scores at equal `augmentation_strength`, and
-        use a downstream task to choose it.
+        Augmented views are drawn from a fixed seed, so the score is the same each time. It
+        compares networks and their training (encoders, learning rates, ...) at the same task.
+        `augmentation`, `augmentation_strength`, `temperature`, `batch_size`, `loss_terms` and
+        absent modalities change the task, and with it the scale of the score: choose these by a
+        downstream task.
 
         Parameters
         ----------
@@ -411,6 +509,13 @@ class BaseContrastive(
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _differ(first: Any, second: Any) -> bool:
+    try:
+        return fingerprint(first) != fingerprint(second)
+    except ValueError:  # no telling: objects of the user's own
+        return True
 
 
 def _is_number(value: Any) -> bool:

@@ -15,6 +15,7 @@ from ..modalities._values import is_epochs, is_frame, unknown_name
 
 _CHUNK_BYTES = 2**24
 _AUTO_BATCH_SIZE = 64
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def check_input(estimator: BaseEstimator, X: Any, *, reset: bool) -> Modalities:
@@ -38,17 +39,19 @@ def check_input(estimator: BaseEstimator, X: Any, *, reset: bool) -> Modalities:
     TypeError, ValueError
         If it is something else, or does not fit what the estimator was fitted on.
     """
-    if isinstance(X, Modalities):
-        modalities = X
-    else:
-        modalities = _from_plain(estimator, X, reset)
     if reset:
+        for stale in ("n_features_in_", "feature_names_in_"):
+            estimator.__dict__.pop(stale, None)
+        estimator._column_groups = estimator.modalities
+    modalities = X if isinstance(X, Modalities) else _from_plain(estimator, X, reset)
+    if reset:
+        estimator._fitted_on_plain = not isinstance(X, Modalities)
         estimator.modalities_ = dict(modalities.row_shapes)
-        if isinstance(X, Modalities):
+        estimator._columns = modalities.columns
+        estimator._padded = {n for n in modalities.names if modalities.lengths(n) is not None}
+        if not hasattr(estimator, "n_features_in_"):
             shapes = modalities.row_shapes.values()
             estimator.n_features_in_ = sum(int(np.prod(shape)) for shape in shapes)
-            if hasattr(estimator, "feature_names_in_"):
-                del estimator.feature_names_in_
     else:
         _compare_with_fit(estimator, modalities)
     _check_rows(modalities)
@@ -56,13 +59,20 @@ def check_input(estimator: BaseEstimator, X: Any, *, reset: bool) -> Modalities:
 
 
 def _from_plain(estimator: BaseEstimator, X: Any, reset: bool) -> Modalities:
-    groups, name = estimator.modalities, type(estimator).__name__
+    groups, name = estimator._column_groups, type(estimator).__name__
     refuse_collections(X, name)
+    if not reset and not estimator._fitted_on_plain and len(estimator.modalities_) > 1:
+        raise TypeError(
+            f"{name} was fitted on Modalities of {', '.join(map(repr, estimator.modalities_))}, "
+            f"but got a {type(X).__name__}. Pass Modalities with one or more of these names."
+        )
     if is_epochs(X):
         return as_modalities(X, groups, estimator_name=name)
     if is_frame(X) and groups is not None:  # column groups may go by name
         validate_data(estimator, X, reset=reset, skip_check_array=True)
         return as_modalities(X, groups, estimator_name=name)
+    if hasattr(X, "detach"):  # a tensor, on any device
+        X = X.detach().cpu().float().numpy()
     X = validate_data(
         estimator, X, reset=reset, dtype="numeric", allow_nd=True, ensure_all_finite=False
     )
@@ -76,12 +86,20 @@ def _compare_with_fit(estimator: BaseEstimator, X: Modalities) -> None:
             raise ValueError(
                 f"{type(estimator).__name__}: {unknown_name(name, known)} It was not there in fit."
             )
-        padded = X.lengths(name) is not None and len(shape) == 2
+        padded = X.lengths(name) is not None and name in estimator._padded
         comparable = slice(None, -1) if padded else slice(None)
         if shape[comparable] != tuple(known[name])[comparable] or len(shape) != len(known[name]):
             raise ValueError(
                 f"modality {name!r} has rows of shape {shape}, but {type(estimator).__name__} was "
                 f"fitted on rows of shape {tuple(known[name])}."
+            )
+
+    for name, columns in X.columns.items():
+        fitted = estimator._columns.get(name, columns)
+        if columns != fitted:
+            raise ValueError(
+                f"modality {name!r} has columns {list(columns)}, but "
+                f"{type(estimator).__name__} was fitted on {list(fitted)}, in this order."
             )
 
 
@@ -130,8 +148,8 @@ def check_finite(name: str, values: np.ndarray, rows: np.ndarray) -> None:
     ValueError
         If a value is not finite.
     """
-    # the sum is finite unless a value is not, or the sum overflows: then look closer
-    if np.isfinite(values.sum(dtype=np.float64)):
+    # the sum of absolutes is finite and small unless a value is not: then look closer
+    if np.abs(values).sum(dtype=np.float64) < _FLOAT32_MAX:
         return
     bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
     if bad.any():
@@ -140,13 +158,18 @@ def check_finite(name: str, values: np.ndarray, rows: np.ndarray) -> None:
             f"{rows[np.argmax(bad)]}. Impute these values, or mark the whole row as absent: "
             "presence={" + f"{name!r}" + ": mask}, or NaN in all its values."
         )
+    if np.abs(values).max() > _FLOAT32_MAX:
+        raise ValueError(
+            f"modality {name!r} holds {np.abs(values).max():.3g}, more than float32 can. Rescale "
+            "it, for example with make_modality_transformer."
+        )
 
 
-def check_values(X: Modalities) -> None:
+def check_values(X: Modalities, first_row: int = 0) -> None:
     """Refuse NaN and infinity in any present row, reading every value once."""
     for name in X.names:
         for rows, values, _ in _present_chunks(X, name):
-            check_finite(name, values, rows)
+            check_finite(name, values, first_row + rows)
 
 
 def check_batch_size(estimator: BaseEstimator, n_samples: int) -> int:
@@ -202,7 +225,7 @@ def hold_out(
         Rows passed to fit.
     groups : array-like of shape (n_samples,) or None
         Whole groups are held out.
-    X_val : like X or None
+    X_val : Modalities or None
         Validation rows that the user chose.
     seed : int
         Fixes the split.
@@ -223,12 +246,18 @@ def hold_out(
     if X_val is not None:
         if fraction is not None:
             raise ValueError("Pass either X_val or validation_fraction, not both.")
-        valid = check_input(estimator, X_val, reset=False)
+        valid = X_val
         check_all_there(estimator, valid, "X_val")
     elif fraction is not None:
         splitter = ShuffleSplit if groups is None else GroupShuffleSplit
         split = splitter(1, test_size=fraction, random_state=seed)
-        train_rows, valid_rows = next(split.split(np.empty(len(X)), groups=groups))
+        try:
+            train_rows, valid_rows = next(split.split(np.empty(len(X)), groups=groups))
+        except ValueError as error:
+            what = f"{len(X)} rows" if groups is None else f"{len(np.unique(groups))} groups"
+            raise ValueError(
+                f"validation_fraction={fraction} cannot be held out of {what}: {error}"
+            ) from error
         X, valid = X[train_rows], X[valid_rows]
     else:
         return X, None
@@ -307,4 +336,5 @@ def _present_chunks(X: Modalities, name: str) -> Iterator[tuple[np.ndarray, np.n
         if lengths is not None:
             steps = lengths[start : start + step][here]
             valid = np.arange(values.shape[-1]) < steps[:, None]
+            values = np.where(valid[:, None], values, 0)  # padding may hold anything
         yield start + np.flatnonzero(here), values, valid

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..losses import CoMMObjective
 from ..modalities import Modalities
+from ..modalities._values import unknown_name
 from ..nn import FUSIONS, ProjectionHead, View, build_multimodal_encoder
 from ._base import BaseContrastive
 from ._inputs import check_input
@@ -62,7 +63,10 @@ class CoMM(BaseContrastive):
         Terms of the loss: both augmented views, and the views of single modalities.
     augmentation : "auto", ModalityAugmentation or None, default="auto"
         See :func:`~mmcontrast.augmentation.make_augmentation`. "auto" is
-        :func:`~mmcontrast.augmentation.default_augmentation`, None is no augmentation.
+        :func:`~mmcontrast.augmentation.default_augmentation`, None is no augmentation. An object
+        has parameters of its own, like ``comm__augmentation__eeg__strength`` in a pipeline.
+        Noise is relative to the spread of a whole modality, and dropped values become zero:
+        standardise the modalities before.
     augmentation_strength : float, default=1.0
         Scales all augmentations: 0 is the identity, 1 the strength of the paper.
     modalities : dict of str to column selection, default=None
@@ -105,13 +109,16 @@ class CoMM(BaseContrastive):
         and data), when it was interrupted, goes on from there and ends with the same weights.
         The file is removed when the fit has ended.
     callbacks : list of skorch callbacks or None, default=None
-        Called during training.
+        Called during training. As in skorch, ``__init__`` of a callback only stores its
+        parameters; what it gathers goes into attributes that end in ``_``.
     warm_start : bool, default=False
         Whether `fit` goes on from the present weights for `max_epochs` more epochs.
     progress_bar : bool, default=False
         Show a progress bar.
     random_state : int, RandomState or None, default=None
-        Fixes initialisation, shuffling, augmentation and dropout.
+        Fixes initialisation, shuffling, augmentation and dropout. Dropout draws from torch's
+        global generator, which threads share: with dropout, run several fits in processes
+        (joblib's default) and not in threads.
 
     Attributes
     ----------
@@ -273,7 +280,7 @@ class CoMM(BaseContrastive):
 
     @property
     def _n_features_out(self) -> int:
-        return self.embed_dim
+        return self.net_.module_.encoder.embed_dim
 
     def _encode(self, module: CoMMObjective, view: View) -> torch.Tensor:
         return module.encoder(view)[0]
@@ -299,6 +306,11 @@ class CoMM(BaseContrastive):
             If there is no such modality, or it is absent in a row.
         """
         check_is_fitted(self)
-        if not isinstance(X, Modalities) and self.modalities is None and name in self.modalities_:
+        if name not in self.modalities_:
+            raise ValueError(unknown_name(name, self.modalities_))
+        if not isinstance(X, Modalities) and not self._fitted_on_plain:
             X = Modalities({name: X})
-        return self._embed(check_input(self, X.select(name), reset=False))
+        X = check_input(self, X, reset=False)
+        if name not in X.names or not X.presence(name).all():
+            raise ValueError(f"modality {name!r} is not there in every row of X.")
+        return self._embed(X.select(name))

@@ -106,18 +106,22 @@ class CoMMObjective(nn.Module):
         Returns
         -------
         dict of str to Tensor
-            The total under "loss", detached terms under the names of :attr:`term_names`.
+            The total under "loss", detached terms under the names of :attr:`term_names`; NaN for
+            a modality with fewer than two rows in the batch, which is left out of the total.
         """
         z_joint, z_single = self._embed(views, original)
-        # CoMM contrasts a masked view with the fused view of the other augmentation
         present = [views[0].presence.get(name) for name in self.encoder.names]
         projected = self._project(z_joint, z_single, present)
         with torch.autocast(z_joint.device.type, enabled=False):
             terms = self._terms(*projected, present)
-            loss = torch.stack(list(terms.values())).sum()
+            loss = torch.stack(list(terms.values())).sum() if terms else z_joint.sum() * 0
+        nan = loss.new_full((), torch.nan)
         return {
             "loss": loss,
-            **{name: term.detach() for name, term in terms.items()},
+            **{
+                name: terms[name].detach() if name in terms else nan
+                for name in self.term_names[1:-1]
+            },
             "embedding_std": embedding_std(z_joint.detach().flatten(0, 1)),
         }
 
@@ -161,7 +165,6 @@ class CoMMObjective(nn.Module):
         for name, masked, rows in zip(self.encoder.names, single, present, strict=False):
             f, s = (first, second) if rows is None else (first[rows], second[rows])
             if len(f) < 2:  # too few rows of this batch have the modality
-                terms[f"modality_{name}"] = f.new_zeros(())
                 continue
             # a masked view of the un-augmented row is contrasted with both augmentations
             terms[f"modality_{name}"] = 0.5 * (

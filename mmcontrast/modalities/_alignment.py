@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._values import Block, is_epochs
+from ._values import Block, first_difference, is_epochs
 
 
 def pad_sequences(sequences: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -117,7 +117,7 @@ def align_epochs(epochs: Mapping[str, Any], *, match: str, missing: str) -> dict
             raise ValueError(f"{what} is one of {options}, got {value!r}.")
     if not epochs:
         raise ValueError("from_epochs needs at least one mne.Epochs: from_epochs(eeg=epochs).")
-    recordings = [_recording(name, value, match) for name, value in epochs.items()]
+    recordings = [_read(name, value, match) for name, value in epochs.items()]
     _check_same_events_list(recordings, match)
     trials = _common_trials(recordings, missing)
     rows = {recording.name: recording.rows_of(trials) for recording in recordings}
@@ -130,20 +130,75 @@ def align_epochs(epochs: Mapping[str, Any], *, match: str, missing: str) -> dict
     }
 
 
-def _recording(name: str, epochs: Any, match: str) -> _Recording:
+def check_same_trials(blocks: Mapping[str, Block], given: Mapping[str, Any]) -> None:
+    """Refuse mne.Epochs of which the k-th are not the same trial.
+
+    Parameters
+    ----------
+    blocks : mapping of str to Block
+        The modalities.
+    given : mapping of str to array, DataFrame, tensor or mne.Epochs
+        What they were made of; all but mne.Epochs are left alone.
+
+    Raises
+    ------
+    ValueError
+        If the epochs were cut from different events lists, or from different rows of it, or if
+        their events disagree.
+    """
+    recordings = [
+        _recording(name, epochs, blocks[name].base, "selection")
+        for name, epochs in given.items()
+        if is_epochs(epochs)
+    ]
+    for other in recordings[1:]:
+        difference = _difference(recordings[0], other)
+        if difference:
+            names = f"{recordings[0].name!r} and {other.name!r}"
+            raise ValueError(
+                f"The mne.Epochs of modalities {names} do not hold the same trials: {difference}. "
+                f"Use Modalities.from_epochs({recordings[0].name}=..., {other.name}=...), which "
+                "keeps the trials that they share; with match='order' it takes the k-th with the "
+                "k-th, for recordings with events lists of their own."
+            )
+
+
+def _difference(one: _Recording, other: _Recording) -> str:
+    if one.n_events != other.n_events:
+        return f"their events lists (drop_log) have {one.n_events} and {other.n_events} events"
+    unequal = first_difference(one.trials.tolist(), other.trials.tolist())
+    if unequal:
+        row, mine, others = unequal
+        return f"row {row} is event number {mine} of the one and {others} of the other (selection)"
+    for row, codes in enumerate(zip(one.codes.tolist(), other.codes.tolist(), strict=True)):
+        if not _is_same_event(one, codes[0], other, codes[1]):
+            mine, others = _event_name(one, codes[0]), _event_name(other, codes[1])
+            return (
+                f"row {row} is event {mine} in the one and {others} in the other (equal events "
+                "have equal names in event_id, or equal codes)"
+            )
+    return ""
+
+
+def _read(name: str, epochs: Any, match: str) -> _Recording:
     if not is_epochs(epochs):
         raise TypeError(
             f"from_epochs takes mne.Epochs, but modality {name!r} is of type "
             f"{type(epochs).__name__}. Arrays go to Modalities({name}=array)."
         )
     values = epochs.get_data(copy=False, verbose="error")  # first: reading may drop bad epochs
-    by_selection = match == "selection"
-    trials = np.asarray(epochs.selection) if by_selection else np.arange(len(values))
-    if len(np.unique(trials)) < len(trials):
+    recording = _recording(name, epochs, values, match)
+    if len(np.unique(recording.trials)) < len(recording.trials):
         raise ValueError(
             f"Epochs of modality {name!r} repeat a row of their events list, so their trials "
             "cannot be matched by selection; use match='order'."
         )
+    return recording
+
+
+def _recording(name: str, epochs: Any, values: np.ndarray, match: str) -> _Recording:
+    by_selection = match == "selection"
+    trials = np.asarray(epochs.selection) if by_selection else np.arange(len(values))
     labels: dict[int, set[str]] = {}
     for label, code in (epochs.event_id or {}).items():
         labels.setdefault(int(code), set()).add(label)
@@ -206,22 +261,24 @@ def _merge_codes(
 def _check_same_event(
     trial: int, one: _Recording, code: int, other: _Recording, other_code: int
 ) -> None:
-    labels, other_labels = one.labels.get(code), other.labels.get(other_code)
-    if labels and other_labels:
-        agree = bool(labels & other_labels)
-    else:
-        agree = code == other_code
-    if agree:
+    if _is_same_event(one, code, other, other_code):
         return
     raise ValueError(
-        f"Trial {trial} of the events list is event {_event_name(code, labels)} in {one.name!r} "
-        f"but {_event_name(other_code, other_labels)} in {other.name!r}: the recordings do not "
+        f"Trial {trial} of the events list is event {_event_name(one, code)} in {one.name!r} "
+        f"but {_event_name(other, other_code)} in {other.name!r}: the recordings do not "
         "describe the same trials. Cut both from one events list, or give equal events equal names "
         "in event_id."
     )
 
 
-def _event_name(code: int, labels: set[str] | None) -> str:
+def _is_same_event(one: _Recording, code: int, other: _Recording, other_code: int) -> bool:
+    """Compare by name where both recordings know it, else by code."""
+    labels, other_labels = one.labels.get(code), other.labels.get(other_code)
+    return bool(labels & other_labels) if labels and other_labels else code == other_code
+
+
+def _event_name(recording: _Recording, code: int) -> str:
+    labels = recording.labels.get(code)
     return f"{code} ({', '.join(sorted(labels))})" if labels else str(code)
 
 

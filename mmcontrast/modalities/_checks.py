@@ -23,7 +23,7 @@ def merge_named(data: Any, named: Mapping[str, Any]) -> dict[str, Any]:
     if data is None:
         data = {}
     if is_list_of_arrays(data):
-        raise TypeError(list_of_arrays_message("Modalities"))
+        raise TypeError(list_of_arrays_message("Modalities", data))
     if not isinstance(data, Mapping):
         raise TypeError(
             f"Modalities takes named arrays, got {type(data).__name__}; write "

@@ -17,7 +17,7 @@ from ._values import check_name, is_frame, is_list_of_arrays, list_of_arrays_mes
 def refuse_collections(X: Any, owner: str) -> None:
     """Refuse lists and dicts of arrays: scikit-learn would take the modalities for rows."""
     if is_list_of_arrays(X):
-        raise TypeError(list_of_arrays_message(owner))
+        raise TypeError(list_of_arrays_message(owner, X))
     if isinstance(X, Mapping) and not issparse(X):  # a sparse dok_array is a dict
         raise TypeError(f"{owner} got a {type(X).__name__}; pass Modalities(**X) instead.")
 

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from . import _values
+from ._alignment import align_epochs, check_same_trials
 from ._checks import carry_lengths, check_lengths, check_metadata, check_presence, merge_named
 from ._values import Block
 
@@ -36,7 +37,8 @@ class Modalities:
         The modalities, rows on axis 0: (n_rows, n_features) for tables,
         (n_rows, n_channels, n_times) for sequences, (n_rows, n_channels, height, width) for
         images. NumPy arrays and memmaps are kept as they are; so are DataFrames, so that a
-        transformer of the modality sees the column names.
+        transformer of the modality sees the column names. A tensor of bfloat16 becomes float32.
+        Several mne.Epochs must hold the same trials; `from_epochs` aligns those that do not.
 
     Attributes
     ----------
@@ -50,6 +52,8 @@ class Modalities:
         Shape of one row of each modality.
     dtypes : dict of str to numpy.dtype
         Type of the values of each modality.
+    columns : dict of str to tuple
+        Column labels of the modalities that are DataFrames.
     nbytes : int
         Bytes that the selected rows take as arrays.
     is_complete : bool
@@ -62,8 +66,8 @@ class Modalities:
     Raises
     ------
     ValueError
-        If there is no modality, the numbers of rows differ, or a name, presence mask, length or
-        metadata does not fit.
+        If there is no modality, the numbers of rows differ, several mne.Epochs do not hold the
+        same trials, or a name, presence mask, length or metadata does not fit.
     TypeError
         If a modality is not an array of real numbers.
 
@@ -125,7 +129,7 @@ class Modalities:
         named = merge_named(data, modalities)
         if not named:
             raise ValueError("Modalities needs at least one modality: Modalities(eeg=array).")
-        blocks = {name: Block(_values.coerce(name, value)) for name, value in named.items()}
+        blocks = _new_blocks(named)
         self._fill(blocks, {}, {}, check_metadata(metadata, _common_rows(blocks)), None)
         self._set_masks(presence, lengths)
 
@@ -229,8 +233,6 @@ class Modalities:
         >>> X.row_shapes, X.event_codes
         ({'eeg': (2, 50), 'fnirs': (3, 5)}, array([1, 1, 2]))
         """
-        from ._alignment import align_epochs
-
         return cls._build(**align_epochs(merge_named(data, epochs), match=match, missing=missing))
 
     # ---------------------------------------------------------------- rows
@@ -335,6 +337,20 @@ class Modalities:
     def dtypes(self) -> dict[str, np.dtype]:
         """Type of the values of each modality."""
         return {name: _values.dtype_of(block.base) for name, block in self._blocks.items()}
+
+    @property
+    def columns(self) -> dict[str, tuple]:
+        """Column labels of the modalities that are DataFrames; no row is read.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> age = pd.DataFrame({"age": [31, 45], "weight": [70.5, 82.0]})
+        >>> Modalities(eeg=np.zeros((2, 4, 100)), table=age).columns
+        {'table': ('age', 'weight')}
+        """
+        frames = {name: block.base for name, block in self._blocks.items()}
+        return {name: tuple(one.columns) for name, one in frames.items() if _values.is_frame(one)}
 
     @property
     def nbytes(self) -> int:
@@ -442,8 +458,8 @@ class Modalities:
         Raises
         ------
         ValueError
-            If a new modality has another number of rows, or its time steps no longer fit the
-            lengths that it would keep.
+            If a new modality has another number of rows, its time steps no longer fit the
+            lengths that it would keep, or several new mne.Epochs do not hold the same trials.
 
         Examples
         --------
@@ -452,7 +468,7 @@ class Modalities:
         {'eeg': (2, 5), 'power': (2,)}
         """
         named = merge_named(data, modalities)
-        new = {name: Block(_values.coerce(name, value)) for name, value in named.items()}
+        new = _new_blocks(named)
         blocks = {**self._blocks, **new}
         replaced = [name for name in new if name in self._blocks]
         kept = {name: steps for name, steps in self._lengths.items() if name not in (lengths or {})}
@@ -583,6 +599,12 @@ class Modalities:
         absent = 0 if known is None else int((~known).sum())
         padded = ", padded" if name in self._lengths else ""
         return padded + (f", {absent} absent" if absent else "")
+
+
+def _new_blocks(named: Mapping[str, Any]) -> dict[str, Block]:
+    blocks = {name: Block(_values.coerce(name, value)) for name, value in named.items()}
+    check_same_trials(blocks, named)
+    return blocks
 
 
 def _common_rows(blocks: Mapping[str, Block]) -> int:

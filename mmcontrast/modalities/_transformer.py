@@ -22,7 +22,7 @@ from ._apply import fit_one, measured, scatter, transform_one
 from ._checks import carry_lengths
 from ._columns import as_modalities, refuse_collections
 from ._container import Modalities
-from ._values import Block, is_epochs, unknown_name
+from ._values import Block, first_difference, from_tensor, is_epochs, is_tensor, unknown_name
 
 _SPECIAL = ("passthrough", "drop")
 
@@ -34,6 +34,8 @@ def _is_special(transformer: Any, *which: str) -> bool:
 def _array_like(X: Any) -> Any:
     """Leave arrays as they are, since each transformer validates its own; make lists arrays."""
     refuse_collections(X, "ModalityTransformer")
+    if is_tensor(X):
+        X = from_tensor("x", X)
     if is_epochs(X) or len(getattr(X, "shape", ())) > 1:
         return X
     return check_array(X, dtype=None, ensure_all_finite=False)
@@ -203,6 +205,13 @@ class ModalityTransformer(  # type: ignore[call-arg]  # the keyword is scikit-le
         if not self.transformers:
             raise ValueError("transformers is empty; give one (name, transformer) per modality.")
         names, transformers = zip(*self.transformers, strict=True)
+        for name in names:
+            if name in self.get_params(deep=False):
+                raise ValueError(
+                    f"A modality with a transformer cannot be called {name!r}: "
+                    f"{type(self).__name__} has a parameter of that name, and set_params could not "
+                    "tell the two apart. Rename the modality."
+                )
         self._validate_names(names)
         self._check_estimators_are_instances(transformers)
         for name, transformer in self.transformers:
@@ -286,6 +295,7 @@ class ModalityTransformer(  # type: ignore[call-arg]  # the keyword is scikit-le
         chosen.update({name: one for name, (one, _) in zip(todo, fitted, strict=True)})
         self.transformers_ = list(chosen.items())
         self.row_shapes_ = X.row_shapes
+        self._columns = X.columns
         self._padded = [name for name in X if X.lengths(name) is not None]
         if not transform:
             return None
@@ -324,7 +334,8 @@ class ModalityTransformer(  # type: ignore[call-arg]  # the keyword is scikit-le
         Raises
         ------
         ValueError
-            If X has a modality that was not there in `fit` or whose rows had another shape.
+            If X has a modality that was not there in `fit`, whose rows had another shape, or that
+            was a DataFrame then as now but with other columns or in another order.
         """
         check_is_fitted(self, "transformers_")
         if self._is_plain:
@@ -350,6 +361,7 @@ class ModalityTransformer(  # type: ignore[call-arg]  # the keyword is scikit-le
                     f"{unknown_name(name, self.row_shapes_)} These are the modalities that "
                     f"{type(self).__name__} was fitted on."
                 )
+            self._check_columns(name, X.columns)
             before = self.row_shapes_[name]
             if name in self._padded and X.lengths(name) is not None:
                 # another set of sequences is padded to another length
@@ -359,6 +371,18 @@ class ModalityTransformer(  # type: ignore[call-arg]  # the keyword is scikit-le
                     f"Rows of modality {name!r} have shape {X.row_shapes[name]}; "
                     f"{type(self).__name__} was fitted on rows of shape {self.row_shapes_[name]}."
                 )
+
+    def _check_columns(self, name: str, columns: dict[str, tuple]) -> None:
+        if name not in columns or name not in self._columns:
+            return  # an array has no labels to compare
+        difference = first_difference(columns[name], self._columns[name])
+        if difference:
+            at, found, expected = difference
+            raise ValueError(
+                f"Columns of modality {name!r} differ from those that {type(self).__name__} was "
+                f"fitted on: column {at} is {found}, was {expected}. Give the columns of fit in "
+                "the same order."
+            )
 
     def _assemble(self, X: Modalities, outputs: dict[str, Any]) -> Modalities:
         fitted = self.named_transformers_
@@ -412,7 +436,9 @@ class ModalityTransformer(  # type: ignore[call-arg]  # the keyword is scikit-le
     @property
     def named_transformers_(self) -> Bunch:
         """The fitted transformers by the names of their modalities."""
-        return Bunch(**dict(self.transformers_))
+        named = Bunch()
+        named.update(self.transformers_)  # not by keyword: a modality may be called "self"
+        return named
 
     @available_if(_can_name_features)
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -43,8 +43,8 @@ class Block:
 
     def compact(self) -> Block:
         """Leave out the rows that are not selected, where that saves more than half."""
-        if self.index is None or 2 * len(self.index) >= len(self.base) or is_mapped(self.base):
-            return self
+        if self.index is None or 2 * len(self.index) >= len(self.base):
+            return self  # many rows by index: joblib hands a memmap over by reference
         return Block(self.values())
 
 
@@ -64,7 +64,8 @@ def is_epochs(value: Any) -> bool:
     return isinstance(value, _loaded("mne.epochs", "BaseEpochs"))
 
 
-def _is_tensor(value: Any) -> bool:
+def is_tensor(value: Any) -> bool:
+    """Whether value is a torch.Tensor."""
     return isinstance(value, _loaded("torch", "Tensor"))
 
 
@@ -75,21 +76,26 @@ def is_list_of_arrays(value: Any) -> bool:
     return all(is_epochs(item) or getattr(item, "ndim", 0) >= 2 for item in value)
 
 
-def list_of_arrays_message(owner: str) -> str:
+def list_of_arrays_message(owner: str, arrays: Iterable[Any]) -> str:
     """Explain why a list of arrays is refused."""
+    # scikit-learn's cross-validation turns mne.Epochs into a list of their trials
+    may_be_trials = all(is_epochs(array) or array.ndim == 2 for array in arrays)
+    hint = (
+        " If the items are trials, wrap mne.Epochs in Modalities(eeg=epochs) for cross-validation."
+    )
     return (
         f"{owner} got a list of arrays. scikit-learn takes the items of a list for rows, so "
         "cross-validation would shuffle the modalities instead of the trials. Name the modalities "
         "instead: Modalities(eeg=first, fnirs=second)."
-    )
+    ) + (hint if may_be_trials else "")
 
 
 def coerce(name: str, value: Any) -> Any:
     """Turn what a user gives for one modality into an ndarray, memmap or DataFrame; no copy."""
     if is_epochs(value):
         value = value.get_data(copy=False)
-    elif _is_tensor(value):
-        value = _from_tensor(name, value)
+    elif is_tensor(value):
+        value = from_tensor(name, value)
     if is_frame(value):
         if value.shape[1] == 0:
             raise ValueError(f"Modality {name!r} is a DataFrame without columns.")
@@ -136,13 +142,15 @@ def _refuse_type(name: str, value: Any) -> None:
     )
 
 
-def _from_tensor(name: str, tensor: Any) -> np.ndarray:
+def from_tensor(name: str, tensor: Any) -> np.ndarray:
+    """Give the values of a tensor without its graph; bfloat16, unknown to NumPy, as float32."""
+    tensor = tensor.detach().cpu()
     try:
-        return tensor.detach().cpu().numpy()
+        return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
     except (TypeError, RuntimeError) as error:
         raise TypeError(
             f"Modality {name!r} is a tensor of {tensor.dtype} ({tensor.layout}) that NumPy cannot "
-            "hold; use tensor.float() for half-precision and tensor.to_dense() for sparse ones."
+            "hold; use tensor.float() for low-precision and tensor.to_dense() for sparse ones."
         ) from error
 
 
@@ -164,18 +172,20 @@ def to_numeric(name: str, value: Any) -> np.ndarray:
     return value.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
+def first_difference(one: Sequence[Any], other: Sequence[Any]) -> tuple[int, str, str] | None:
+    """Where two sequences first differ, and what each has there; None if they are equal."""
+    pairs = enumerate(zip(one, other, strict=False))
+    shorter, longer = sorted((len(one), len(other)))
+    at = next((k for k, (a, b) in pairs if a is not b and a != b), shorter)
+    if at == longer:
+        return None
+    found, expected = (repr(part[at]) if at < len(part) else "nothing" for part in (one, other))
+    return at, found, expected
+
+
 def dtype_of(value: Any) -> np.dtype:
     """Give the dtype that the values have as one array."""
     return value.iloc[:0].to_numpy().dtype if is_frame(value) else value.dtype
-
-
-def is_mapped(array: Any) -> bool:
-    """Whether the values of an array lie in a file (np.memmap, or a view of one)."""
-    while isinstance(array, np.ndarray):
-        if isinstance(array, np.memmap):
-            return True
-        array = array.base
-    return False
 
 
 def absent_rows(block: Block, rows: np.ndarray | None = None) -> np.ndarray:

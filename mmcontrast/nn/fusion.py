@@ -182,7 +182,10 @@ class TransformerFusion(nn.Module):
     ) -> None:
         super().__init__()
         if embed_dim % n_heads:
-            raise ValueError(f"embed_dim={embed_dim} is not a multiple of n_heads={n_heads}.")
+            raise ValueError(
+                f"embed_dim={embed_dim} is not a multiple of n_heads={n_heads}. Choose an "
+                f"embed_dim like {n_heads * max(1, embed_dim // n_heads)}, or other n_heads."
+            )
         if n_layers < 1:
             raise ValueError(f"n_layers={n_layers} must be at least 1.")
         self.cls = nn.Parameter(torch.empty(embed_dim))

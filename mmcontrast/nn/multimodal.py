@@ -149,7 +149,7 @@ class MultimodalEncoder(nn.Module):
         name = self.names[index]
         if name not in view.values:
             other = next(iter(view.values.values()))
-            dtype = next(self.fusion.parameters()).dtype
+            dtype = next(self.parameters()).dtype
             nothing = other.new_zeros(len(other), 0, self.embed_dim, dtype=dtype)
             return nothing, other.new_zeros(1, 0, dtype=torch.bool)
         x, presence, lengths = view.values[name], view.presence.get(name), view.lengths.get(name)
@@ -170,6 +170,13 @@ class MultimodalEncoder(nn.Module):
         encoder, converter = self.encoders[index], self.converters[index]
         if not len(x):
             return self._no_rows(x)
+        if len(x) == 1 and encoder.training and _has_batch_norm(encoder):
+            # one row has no batch statistics: it is encoded as in evaluation
+            encoder.eval()
+            try:
+                return self._encode_present(index, x, lengths)
+            finally:
+                encoder.train()
         if lengths is None:
             tokens = converter(encoder(x))
             return tokens, tokens.new_ones(1, tokens.shape[1], dtype=torch.bool)
@@ -181,9 +188,13 @@ class MultimodalEncoder(nn.Module):
         return tokens, position < valid[:, None]
 
     def _no_rows(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        dtype = next(self.fusion.parameters()).dtype
+        dtype = next(self.parameters()).dtype
         tokens = x.new_zeros(0, 1, self.embed_dim, dtype=dtype)
         return tokens, x.new_zeros(0, 1, dtype=torch.bool)
+
+
+def _has_batch_norm(module: nn.Module) -> bool:
+    return any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules())
 
 
 def build_multimodal_encoder(

@@ -5,6 +5,7 @@ import math
 import os
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -130,6 +131,7 @@ class KeepGoodWeights(Callback):
         """Note an embedding without spread."""
         if self.failure_ is None and self.widest_std_ < _COLLAPSED_STD:
             self.failure_ = "flat"
+        self.weights_.clear()
 
     def _keep(self, net: ContrastiveNet) -> None:
         self.good_epoch_ = len(net.history)
@@ -139,9 +141,6 @@ class KeepGoodWeights(Callback):
         net.module_.load_state_dict(self.weights_)
         self.failure_ = failure
         raise StopTraining
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "weights_"}
 
 
 class ResumableCheckpoint(Callback):
@@ -153,6 +152,13 @@ class ResumableCheckpoint(Callback):
         The file; its name has to identify the training. Its folder is made if need be; the file
         goes away when the training has ended.
 
+    Raises
+    ------
+    ValueError
+        If the file is there but damaged.
+    OSError
+        If the folder cannot be written to.
+
     Attributes
     ----------
     seed : int or None
@@ -160,18 +166,32 @@ class ResumableCheckpoint(Callback):
 
     Examples
     --------
+    >>> import tempfile
     >>> from pathlib import Path
     >>> from mmcontrast.training import ResumableCheckpoint
-    >>> ResumableCheckpoint(Path("no_such_folder") / "training.pt").seed is None
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     ResumableCheckpoint(Path(folder) / "training.pt").seed is None
     True
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._state: dict | None = None
-        if path.exists():
-            self._state = torch.load(path, map_location="cpu", weights_only=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(path.parent, os.W_OK):
+            raise PermissionError(f"The checkpoint folder {path.parent} cannot be written to.")
+        self._state = self._load()
         self.seed: int | None = self._state["seed"] if self._state else None
+
+    def _load(self) -> dict[str, Any] | None:
+        try:
+            return torch.load(self.path, map_location="cpu", weights_only=True)
+        except FileNotFoundError:
+            return None
+        except Exception as error:
+            raise ValueError(
+                f"The checkpoint {self.path} is damaged ({type(error).__name__}). Delete it to "
+                "start the fit anew."
+            ) from error
 
     def restore(self, net: ContrastiveNet) -> None:
         """Take an initialised net to where the interrupted training stopped, if there was one."""
@@ -202,8 +222,7 @@ class ResumableCheckpoint(Callback):
             "history": [_without_numpy(row) for row in history],
             "early_stopping": _without_numpy(memory),
         }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(f".{os.getpid()}.partial")
+        partial = self.path.with_suffix(f".{uuid4().hex}.partial")
         torch.save(state, partial)
         os.replace(partial, self.path)
 

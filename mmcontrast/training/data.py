@@ -1,5 +1,6 @@
 """Rows of a Modalities container as batches of tensors."""
 
+import math
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -58,6 +59,10 @@ class ModalityDataset(Dataset):
         self.device = torch.device(device)
         self.y = None if y is None else torch.as_tensor(np.asarray(y), device=self.device)
         self.streaming = _does_not_fit(X, self.device) if streaming == "auto" else streaming
+        presence = {name: X.presence(name) for name in X.names}
+        self._presence = {name: here for name, here in presence.items() if not here.all()}
+        lengths = {name: X.lengths(name) for name in X.names}
+        self._lengths = {name: steps for name, steps in lengths.items() if steps is not None}
         self._resident = None if self.streaming else self._read(slice(None))
 
     def __len__(self) -> int:
@@ -71,7 +76,7 @@ class ModalityDataset(Dataset):
         rows = torch.as_tensor(indices, device=self.device)
         y = None if self.y is None else self.y[rows]
         if self._resident is None:
-            return self._read(np.asarray(indices)), y
+            return _owned(self._read(np.asarray(indices))), y
         view = View(*({name: x[rows] for name, x in part.items()} for part in self._resident))
         return view, y
 
@@ -79,22 +84,23 @@ class ModalityDataset(Dataset):
         """Return the rows from `start` to `stop`, in order."""
         rows = slice(start, stop)
         if self._resident is None:
-            return self._read(rows)
-        return View(*({name: x[rows] for name, x in part.items()} for part in self._resident))
+            return _owned(self._read(rows))
+        part = View(*({name: x[rows] for name, x in part.items()} for part in self._resident))
+        return _owned(part)
 
     def _read(self, rows: slice | np.ndarray) -> View:
-        X, device = self.X, self.device
-        values, presence, lengths = {}, {}, {}
-        for name in X.names:
-            x = to_tensor(X.take(name, rows), device)
-            here = X.presence(name)
-            if not here.all():
-                presence[name] = torch.as_tensor(here[rows], device=device)
-                x = x.masked_fill(~presence[name].view(-1, *[1] * (x.ndim - 1)), 0.0)
-            valid = X.lengths(name)
-            if valid is not None:
-                lengths[name] = torch.as_tensor(valid[rows], device=device)
-            values[name] = x
+        """Rows as tensors, which may share the memory of the input; zero where nothing is valid."""
+        device = self.device
+        values = {name: to_tensor(self.X.take(name, rows), device) for name in self.X.names}
+        presence = {k: torch.as_tensor(v[rows], device=device) for k, v in self._presence.items()}
+        lengths = {k: torch.as_tensor(v[rows], device=device) for k, v in self._lengths.items()}
+        for name, here in presence.items():
+            x = values[name]
+            values[name] = x.masked_fill(~here.view(-1, *[1] * (x.ndim - 1)), 0.0)
+        for name, valid in lengths.items():
+            steps = torch.arange(values[name].shape[-1], device=device)
+            padded = steps >= valid[:, None, None]
+            values[name] = values[name].masked_fill(padded, 0.0)
         return View(values, presence, lengths)
 
 
@@ -230,10 +236,16 @@ def to_tensor(array: np.ndarray, device: torch.device | str) -> Tensor:
     >>> to_tensor(np.arange(3), "cpu")
     tensor([0., 1., 2.])
     """
-    array = np.ascontiguousarray(array, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
+        array = np.ascontiguousarray(array, dtype=np.float32)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array).to(device)
+
+
+def _owned(view: View) -> View:
+    """A view that does not share the user's memory, for networks that work in place."""
+    return view._replace(values={name: x.clone() for name, x in view.values.items()})
 
 
 def _as_is(batch: Any) -> Any:
@@ -243,8 +255,13 @@ def _as_is(batch: Any) -> Any:
 
 def _does_not_fit(X: Modalities, device: torch.device) -> bool:
     needed = sum(4 * len(X) * int(np.prod(shape)) for shape in X.row_shapes.values())
+    return needed > _RESIDENT_SHARE * _free_memory(device)
+
+
+def _free_memory(device: torch.device) -> float:
     if device.type == "cuda":
-        free = torch.cuda.mem_get_info(device)[0]
-    else:
-        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    return needed > _RESIDENT_SHARE * free
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not every system tells
+        return math.inf

@@ -1,12 +1,15 @@
 """The training loop: a skorch net around an objective that computes its own loss."""
 
-from collections.abc import Callable, Iterable
+import math
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import EpochTimer, PassthroughScoring
+from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
 from torch import nn
 
 from ..nn.multimodal import View
@@ -17,6 +20,32 @@ _PRECISIONS = {"float32": None, "bf16": torch.bfloat16}
 
 # streams of random numbers that an epoch draws from
 _ORDER, _AUGMENTATION, _MODEL, _EVALUATION = range(4)
+
+
+# torch's global generator is one for all threads
+_RANDOM_LOCK = threading.RLock()
+
+
+@contextmanager
+def private_random_numbers(device: torch.device | str = "cpu") -> Iterator[None]:
+    """Give torch's global generators back as they were."""
+    is_cuda = torch.device(device).type == "cuda"
+    fork = torch.random.fork_rng(devices=[device] if is_cuda else [])
+    with _RANDOM_LOCK:
+        fork.__enter__()
+    try:
+        yield
+    finally:
+        with _RANDOM_LOCK:
+            fork.__exit__(None, None, None)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed torch's global generator for a while, with no other fit in between."""
+    with _RANDOM_LOCK, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 class StopTraining(Exception):
@@ -93,7 +122,7 @@ class ContrastiveNet(NeuralNet):
             ("epoch_timer", EpochTimer()),
             ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
             ("valid_loss", PassthroughScoring(name="valid_loss")),
-            *((name, PassthroughScoring(name=name, on_train=True)) for name in terms),
+            ("terms", MeanTerms(terms)),
         ]
 
     def initialize_module(self) -> "ContrastiveNet":
@@ -143,15 +172,15 @@ class ContrastiveNet(NeuralNet):
             (held_out, False, "valid", self.validation_step),
         )
         datasets = {"dataset_train": dataset, "dataset_valid": valid}
-        device = [self.device] if torch.device(self.device).type == "cuda" else []
-        with torch.random.fork_rng(devices=device):
+        with private_random_numbers(self.device):
             try:
                 self.notify("on_train_begin", X=dataset, y=None)
                 for _ in range(n_epochs):
-                    self._seed_epoch(loaders[0][0])
+                    generator = self._begin_epoch(loaders[0][0])
                     self.notify("on_epoch_begin", **datasets)
                     for loader, training, prefix, step in loaders:
-                        self.run_single_epoch(loader, training, prefix, step)
+                        self.run_single_epoch(loader, training, prefix, step, generator=generator)
+                        generator = self._new_generator(0, _EVALUATION)
                     self.notify("on_epoch_end", **datasets)
             except StopTraining:
                 pass
@@ -160,10 +189,12 @@ class ContrastiveNet(NeuralNet):
         return self
 
     def notify(self, method_name: str, **kwargs: Any) -> None:
-        """Call the callbacks; skorch's own ask for a stop by raising KeyboardInterrupt."""
+        """Call the callbacks; at an epoch's end, skorch's way to stop is a KeyboardInterrupt."""
         try:
             super().notify(method_name, **kwargs)
         except KeyboardInterrupt as error:
+            if method_name != "on_epoch_end":
+                raise
             raise StopTraining from error
 
     def run_single_epoch(
@@ -173,12 +204,10 @@ class ContrastiveNet(NeuralNet):
         if iterator is None:
             return
         self._set_training(training)
-        if not training:
-            self._generator = self._new_generator(0, _EVALUATION)
         count = 0
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
-            step = step_fn(batch)
+            step = step_fn(batch, **fit_params)
             self._record(step["terms"], prefix, n_rows=_n_rows(batch))
             self.notify("on_batch_end", batch=batch, training=training, **step)
             count += 1
@@ -186,31 +215,35 @@ class ContrastiveNet(NeuralNet):
 
     def train_step_single(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
         """Loss and gradients of one batch."""
-        terms = self._loss_terms(batch)
+        terms = self._loss_terms(batch, fit_params["generator"])
         terms["loss"].backward()
-        return {"loss": terms["loss"], "terms": terms}
+        return {"loss": terms["loss"], "y_pred": None, "terms": terms}
 
     def validation_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
         """Loss of one batch in evaluation mode."""
         with torch.no_grad():
-            terms = self._loss_terms(batch)
-        return {"loss": terms["loss"], "terms": terms}
+            terms = self._loss_terms(batch, fit_params["generator"])
+        return {"loss": terms["loss"], "y_pred": None, "terms": terms}
 
     def evaluate_loss(self, dataset: ModalityDataset) -> float:
-        """Mean loss of a data set in evaluation mode; the same each time it is asked for."""
+        """Sum of the terms' means over a data set, in evaluation mode; the same each time."""
         self._set_training(False)
-        self._generator = self._new_generator(0, _EVALUATION)
+        generator = self._new_generator(0, _EVALUATION)
+        names = self.module_.term_names[1:-1]
         losses, sizes = [], []
         for batch in self.get_iterator(dataset):
-            losses.append(self.validation_step(batch)["loss"].item())
+            terms = self.validation_step(batch, generator=generator)["terms"]
+            losses.append([terms[name].item() for name in names])
             sizes.append(_n_rows(batch))
-        return float(np.average(losses, weights=sizes))
+        # a term has no value in a batch without its modality: its mean is over the others
+        means = np.ma.average(np.ma.masked_invalid(losses), axis=0, weights=sizes)
+        return float(means.sum())
 
-    def _loss_terms(self, batch: Batch) -> dict[str, torch.Tensor]:
+    def _loss_terms(self, batch: Batch, generator: torch.Generator) -> dict[str, torch.Tensor]:
         view, y = batch
         dtype = _PRECISIONS[self.precision]
         with torch.autocast(torch.device(self.device).type, dtype=dtype, enabled=dtype is not None):
-            views = [self.augment(view, self._generator) for _ in range(2)]
+            views = [self.augment(view, generator) for _ in range(2)]
             original = view if self.module_.needs_original else None
             return self.module_(views, original, y)
 
@@ -224,13 +257,15 @@ class ContrastiveNet(NeuralNet):
             for name, value in named.items():
                 self.history.record_batch(name, value)
 
-    def _seed_epoch(self, loader: Any) -> None:
+    def _begin_epoch(self, loader: Any) -> torch.Generator:
+        """Seed what an epoch draws from, and return the generator of its augmentation."""
         epoch = len(self.history)
         loader.generator.manual_seed(self._stream(epoch, _ORDER))
-        self._generator = self._new_generator(epoch, _AUGMENTATION)
-        torch.manual_seed(self._stream(epoch, _MODEL))
+        with _RANDOM_LOCK:
+            torch.manual_seed(self._stream(epoch, _MODEL))
         if epoch:  # only epoch means are kept: a long training would hoard its batches
             self.history[-1]["batches"] = []
+        return self._new_generator(epoch, _AUGMENTATION)
 
     def _stream(self, epoch: int, stream: int) -> int:
         return int(np.random.SeedSequence([self.seed, epoch, stream]).generate_state(1)[0])
@@ -240,9 +275,27 @@ class ContrastiveNet(NeuralNet):
         return generator.manual_seed(self._stream(epoch, stream))
 
     def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__() | {"module": None}  # it is there as module_
-        state.pop("_generator", None)
-        return state
+        return super().__getstate__() | {"module": None}  # it is there as module_
+
+
+class MeanTerms(Callback):
+    """Epoch means of the terms of a loss, over the batches in which a term has a value.
+
+    Parameters
+    ----------
+    names : list of str
+        The terms.
+    """
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+
+    def on_epoch_end(self, net: "ContrastiveNet", **kwargs: Any) -> None:
+        """Record the means."""
+        batches = [row for row in net.history[-1, "batches"] if "train_loss" in row]
+        for name in self.names:
+            values = [row[name] for row in batches if not math.isnan(row[name])]
+            net.history.record(name, float(np.mean(values)) if values else math.nan)
 
 
 class _NoCriterion(nn.Module):

@@ -44,13 +44,16 @@ class Augmenter:
 
     def __call__(self, view: View, generator: torch.Generator) -> View:
         """Augment a view, drawing from the generator."""
-        if self.augmentation is None:
-            return view
-        values = self.augmentation(
-            view.values,
-            lengths=view.lengths,
-            scales=self.scales,
-            strength=self.strength,
-            generator=generator,
+        values = view.values
+        if self.augmentation is not None:
+            values = self.augmentation(
+                values,
+                lengths=view.lengths,
+                scales=self.scales,
+                strength=self.strength,
+                generator=generator,
+            )
+        # what was left alone is copied, for networks that work in place
+        return view._replace(
+            values={k: x.clone() if x is view.values[k] else x for k, x in values.items()}
         )
-        return view._replace(values=values)

@@ -154,7 +154,7 @@ def test_other_modalities_than_in_fit(make_comm, X):
     comm = make_comm().fit(X)
     with refuses(ValueError, "Unknown modality 'fnris'.*Did you mean 'fnirs'.*not there in fit"):
         comm.transform(Modalities(fnris=X["fnirs"]))
-    with refuses(ValueError, "Unknown modality 'x'; there are .*'eeg'.*not there in fit"):
+    with refuses(TypeError, "fitted on Modalities of 'eeg', 'fnirs', 'age', but got a ndarray"):
         comm.transform(X["age"].repeat(17, axis=1))
 
 
@@ -177,3 +177,53 @@ def test_before_fit(make_comm, X):
 def test_no_rows(make_comm, X):
     with refuses(ValueError, "0 sample"):
         make_comm().fit(X[:0])
+
+
+def test_numbers_that_float32_cannot_hold(make_comm, X):
+    age = X["age"].copy()
+    age[5, 1] = 1e39
+    comm = make_comm().fit(X)
+    for method in (make_comm().fit, comm.transform, comm.score):
+        with refuses(ValueError, r"modality 'age' holds 1e\+39, more than float32 can. Rescale"):
+            method(X.assign(age=age))
+    age[5] = 3e38  # overflows in the network
+    with refuses(ValueError, "embedding of rows 0 to .* is not finite.*'age': '3e.38'"):
+        comm.transform(X.assign(age=age))
+
+
+def test_a_modality_in_other_units_than_the_rest(make_comm, X):
+    volts = X.assign(eeg=1e-6 * X["eeg"])
+    with pytest.warns(UserWarning, match="hardly depends on modality 'eeg'.*deviation of 1.*e-06"):
+        make_comm().fit(volts)
+
+
+def test_modalities_without_a_measured_one(make_comm, X):
+    comm = make_comm().fit(X)
+    with refuses(ValueError, "'fnirs' is not there"):
+        comm.partial_fit(X.drop("fnirs"))
+    with refuses(ValueError, "'fnirs' is not there"):
+        make_comm().fit(X, X_val=X.drop("fnirs"))
+    with refuses(ValueError, "Unknown modality 'egg'.*Did you mean 'eeg'"):
+        comm.encode_modality(X["eeg"], "egg")
+    absent = Modalities(dict(X.items()), presence={"eeg": np.arange(40) > 0})
+    with refuses(ValueError, "modality 'eeg' is not there in every row"):
+        comm.encode_modality(absent, "eeg")
+
+
+def test_one_group(make_comm, X):
+    with refuses(ValueError, "validation_fraction=0.3 cannot be held out of 1 groups"):
+        make_comm(validation_fraction=0.3).fit(X, groups=np.zeros(40))
+
+
+def test_padding_may_hold_nan(make_comm, X):
+    lengths = np.full(40, 10)
+    eeg = X["eeg"].copy()
+    eeg[:, :, 10:] = np.nan
+    padded = X.assign(eeg=eeg, lengths={"eeg": lengths})
+    assert np.isfinite(make_comm().fit(padded).transform(padded)).all()
+
+
+def test_a_checkpoint_that_cannot_be_used(make_comm, X, tmp_path):
+    (tmp_path / "file").write_text("")
+    with refuses(OSError, "file"):
+        make_comm(checkpoint=tmp_path / "file").fit(X)

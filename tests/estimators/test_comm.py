@@ -217,3 +217,120 @@ def test_augmentation_strength_per_modality(make_comm, X):
     plain = make_comm(augmentation=None)
     np.testing.assert_array_equal(comm.fit_transform(X), plain.fit_transform(X))
     assert augmentation.get_params()["age__strength"] == 0
+
+
+# ------------------------------------------------------------------ networks of the user's own
+@pytest.mark.parametrize("method", ["transform", "score", "fit"])
+def test_networks_that_work_in_place_do_not_reach_the_input(make_comm, method):
+    table = np.random.default_rng(0).normal(size=(30, 6)).astype(np.float32)
+    table.flags.writeable = False
+    encoder = torch.nn.Sequential(torch.nn.ReLU(inplace=True), torch.nn.Linear(6, 8))
+    for augmentation in ("auto", None, make_augmentation(x=lambda x: x.add_(1))):
+        comm = make_comm(encoders=encoder, augmentation=augmentation).fit(table)
+        before = table.copy()
+        first, second = (getattr(comm, method)(table) for _ in range(2))
+        np.testing.assert_array_equal(table, before)
+        if method != "fit":
+            np.testing.assert_array_equal(first, second)
+
+
+def test_batch_norm_with_a_single_present_row_in_a_batch(make_comm, X):
+    from functools import partial
+
+    from mmcontrast.nn import MLPEncoder
+
+    few = Modalities(dict(X.items()), presence={"age": np.arange(40) % 10 == 0})
+    comm = make_comm(encoders={"age": partial(MLPEncoder, batch_norm=True)}, max_epochs=5)
+    assert np.isfinite(comm.fit(few).transform(few)).all()
+
+
+def test_a_fusion_without_weights(make_comm, X):
+    class Mean(torch.nn.Module):
+        def __init__(self, embed_dim, n_modalities):
+            super().__init__()
+
+        def forward(self, tokens, keep, sizes):
+            weights = keep.expand(-1, len(tokens), -1).float()
+            return torch.einsum("mbt,btd->mbd", weights, tokens) / weights.sum(-1, keepdim=True)
+
+    comm = make_comm(fusion=Mean).fit(X)
+    assert comm.transform(X.select("eeg")).shape == (40, 8)
+
+
+# ------------------------------------------------------------------ state
+def test_parameters_set_after_fit_do_not_change_the_fitted_state(make_comm, X):
+    comm = make_comm(augmentation=make_augmentation(age=GaussianNoise(p=1.0))).fit(X)
+    Z, score = comm.transform(X), comm.score(X)
+    comm.set_params(embed_dim=16, augmentation__age__sigma=5.0, modalities={"a": [0]})
+    np.testing.assert_array_equal(comm.transform(X), Z)
+    assert comm.score(X) == score
+    assert comm.get_feature_names_out().shape == (8,)
+
+
+@pytest.mark.parametrize("change", [{"embed_dim": 16}, {"temperature": 0.5}, {"encoders": "mlp"}])
+def test_a_warm_start_refuses_another_network(make_comm, X, change):
+    comm = make_comm(warm_start=True).fit(X)
+    with pytest.raises(ValueError, match=f"{next(iter(change))} has to be what it was in fit"):
+        comm.set_params(**change).fit(X)
+    comm.set_params(warm_start=False).fit(X)
+
+
+def test_an_estimator_whose_fit_failed_is_not_fitted(make_comm, X):
+    from sklearn.exceptions import NotFittedError
+    from skorch.callbacks import Callback
+
+    class Fail(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            raise RuntimeError("out of luck")
+
+    comm = make_comm().fit(X)
+    with pytest.raises(RuntimeError, match="out of luck"):
+        comm.set_params(callbacks=[Fail()]).fit(X)
+    with pytest.raises(NotFittedError):
+        comm.transform(X)
+
+
+def test_feature_names_behind_a_modality_transformer(make_comm, X):
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from mmcontrast import make_modality_transformer
+
+    pipe = make_pipeline(make_modality_transformer(age=StandardScaler()), make_comm()).fit(X)
+    assert list(pipe.get_feature_names_out()) == [f"comm{i}" for i in range(8)]
+
+
+def test_epochs_of_mne(make_comm):
+    import mne
+
+    data = np.random.default_rng(0).normal(size=(20, 3, 30))
+    epochs = mne.EpochsArray(data, mne.create_info(3, 100.0, "eeg"), verbose=False)
+    comm = make_comm().fit(epochs)
+    assert comm.n_features_in_ == 90
+    close(comm.transform(epochs), comm.transform(Modalities(x=data)))
+
+
+def test_columns_of_a_data_frame_keep_their_order(make_comm, X):
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(X["age"], columns=list("abcd"))
+    comm = make_comm().fit(X.assign(age=frame))
+    with pytest.raises(ValueError, match=r"modality 'age' has columns \['d', 'c', 'b', 'a'\]"):
+        comm.transform(X.assign(age=frame[list("dcba")]))
+    close(comm.transform(X.assign(age=frame)), comm.transform(X))
+
+
+def test_names_that_mean_something_elsewhere(make_comm, X):
+    names = ("strength", "joint", "values", "a.b", "self")
+    odd = Modalities({name: X["age"] + i for i, name in enumerate(names)})
+    comm = make_comm().fit(odd)
+    assert comm.transform(odd).shape == (40, 8)
+    assert {f"modality_{name}" for name in names} <= set(comm.history_)
+
+
+def test_terms_of_rarely_measured_modalities_have_their_own_mean(make_comm, X):
+    few = Modalities(dict(X.items()), presence={"fnirs": np.arange(40) < 4})
+    history = make_comm().fit(few).history_
+    assert np.nanmin(history["modality_fnirs"]) > 0.1
+    comm = make_comm().fit(X)
+    without = Modalities(dict(X.items()), presence={"fnirs": np.zeros(40, dtype=bool)})
+    assert np.isfinite(comm.score(without))

@@ -156,11 +156,41 @@ def test_ctrl_c_is_not_swallowed(X, make_comm):
             self.loss = net._loss_terms
             net._loss_terms = self.interrupt
 
-        def interrupt(self, batch):
+        def interrupt(self, *args):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         make_comm(callbacks=[Interrupt()]).fit(X)
+
+
+def test_ctrl_c_within_an_epoch_keeps_the_checkpoint(X, make_comm, tmp_path):
+    class Interrupt(Callback):
+        def on_batch_end(self, net, **kwargs):
+            if len(net.history) == 3:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_comm(callbacks=[Interrupt()], checkpoint=tmp_path).fit(X)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_fits_in_threads_are_those_in_turn(X, make_comm):
+    from concurrent.futures import ThreadPoolExecutor
+
+    def fit(seed):
+        return make_comm(random_state=seed).fit(X)
+
+    with ThreadPoolExecutor(4) as pool:
+        for seed, comm in enumerate(pool.map(fit, range(6))):
+            assert_same_weights(comm, fit(seed))
+
+
+def test_scoring_callbacks_of_skorch(X, make_comm):
+    from skorch.callbacks import EpochScoring
+
+    scoring = EpochScoring(lambda net, *args: len(net.history), name="my_score")
+    comm = make_comm(callbacks=[scoring], validation_fraction=0.3).fit(X)
+    assert comm.history_["my_score"] == [1, 2, 3]
 
 
 # ------------------------------------------------------------------ validation
@@ -295,6 +325,61 @@ def test_partial_fit_trains_one_epoch_a_call(X, make_comm):
     assert comm.history_["lr"] == [1e-3] * 3
     with pytest.raises(ValueError, match="modality 'age' has rows of shape"):
         comm.partial_fit(X.assign(age=X["age"][:, :2]))
+
+
+def test_the_same_rows_stay_held_out(X, make_comm):
+    seen = []
+
+    class Spy(Callback):
+        def on_train_end(self, net, X, **kwargs):
+            seen.append(X.X["age"])
+
+    comm = make_comm(random_state=None, warm_start=True, validation_fraction=0.3, callbacks=[Spy()])
+    comm.fit(X).fit(X)
+    np.testing.assert_array_equal(*seen)
+    history = comm.partial_fit(X).history_
+    assert np.isfinite(history["valid_loss"][:-1]).all() and np.isnan(history["valid_loss"][-1])
+
+
+def test_a_damaged_checkpoint(X, make_comm, tmp_path):
+    class Crash(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            if len(net.history) == 2:
+                raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError):
+        make_comm(checkpoint=tmp_path, callbacks=[Crash()]).fit(X)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(ValueError, match="is damaged.*Delete it"):
+        make_comm(checkpoint=tmp_path).fit(X)
+
+
+@pytest.mark.parametrize("what", ["value", "presence", "X_val", "encoder"])
+def test_a_checkpoint_is_not_resumed_by_another_fit(X, make_comm, tmp_path, what):
+    class Crash(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            if len(net.history) == 2:
+                raise RuntimeError("power cut")
+
+    torch.manual_seed(0)
+    one, other = (torch.nn.Linear(4, 8) for _ in range(2))
+    with pytest.raises(RuntimeError):
+        make_comm(encoders={"age": one}, checkpoint=tmp_path, callbacks=[Crash()]).fit(X)
+    comm, fixed = make_comm(encoders={"age": one}, checkpoint=tmp_path), {}
+    if what == "value":
+        age = X["age"].copy()
+        age[17, 2] += 1
+        X = X.assign(age=age)
+    elif what == "presence":
+        X = Modalities(dict(X.items()), presence={"eeg": np.arange(40) != 5})
+    elif what == "X_val":
+        fixed["X_val"] = X[:10]
+    else:
+        comm.set_params(encoders={"age": other})
+    fresh = comm.fit(X, **fixed)
+    assert len(list(tmp_path.iterdir())) == 1  # that of the fit that was interrupted
+    assert_same_weights(fresh, comm.set_params(checkpoint=None).fit(X, **fixed))
 
 
 def test_an_interrupted_fit_resumes_to_the_same_weights(X, make_comm, tmp_path):

@@ -22,7 +22,8 @@ def test_a_batch_holds_the_rows_asked_for(streaming, rows):
     X, eeg, age, lengths = make()
     y = np.arange(11) * 10
     view, targets = ModalityDataset(X, y, streaming=streaming).__getitems__(rows)
-    np.testing.assert_array_equal(view.values["eeg"], eeg[rows].astype(np.float32))
+    valid = np.arange(5) < lengths[rows][:, None, None]
+    np.testing.assert_array_equal(view.values["eeg"], np.where(valid, eeg[rows], 0).astype("f4"))
     np.testing.assert_array_equal(view.values["age"], np.nan_to_num(age[rows]))
     np.testing.assert_array_equal(view.presence["age"], np.asarray(rows) != 4)
     np.testing.assert_array_equal(view.lengths["eeg"], lengths[rows])
@@ -37,6 +38,23 @@ def test_streamed_and_resident_batches_are_equal():
         assert a.keys() == b.keys()
         for name in a:
             torch.testing.assert_close(a[name], b[name], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_batches_do_not_share_the_memory_of_the_input(streaming):
+    array = np.ones((6, 3), dtype=np.float32)
+    dataset = ModalityDataset(Modalities(eeg=array), streaming=streaming)
+    for view in (dataset.read(0, 4), dataset.__getitems__([1, 2, 3])[0]):
+        view.values["eeg"].zero_()
+    assert (array == 1).all()
+
+
+def test_memory_that_a_system_does_not_tell(monkeypatch):
+    def fail(name):
+        raise ValueError("unrecognized configuration name")
+
+    monkeypatch.setattr("os.sysconf", fail)
+    assert not ModalityDataset(Modalities(eeg=np.ones((4, 2)))).streaming
 
 
 def test_read_only_data_is_shared_and_never_written_to():
