@@ -104,6 +104,7 @@ def test_equal(one, other):
         ([1, 2], [2, 1]),
         ([1, [2]], [[1], 2]),
         ({"a": 1}, {"b": 1}),
+        ({2: 1}, {"2": 1}),
         (linear(0), linear(1)),
         (linear(), frozen(linear())),
         (linear(dtype=torch.bfloat16), linear()),
@@ -189,9 +190,9 @@ def test_everything_about_the_rows_counts():
         make(lengths={}),
         make(lengths={"eeg": np.full(9, 5)}),
         X.assign(age=X["age"].astype("f4")),
-        X.drop("eeg").assign(EEG=X["eeg"]),
         X.drop("eeg").assign(eeg=X["eeg"].reshape(9, 5, 2)),
     ]
+    assert data_fingerprint(Modalities(a=X["age"])) != data_fingerprint(Modalities(b=X["age"]))
     assert len({data_fingerprint(other) for other in [X, *others]}) == len(others) + 1
 
 

@@ -17,7 +17,7 @@ from mmcontrast.estimators._persistence import ObjectNotSavedError, from_json, t
 
 
 class Shared(torch.nn.Module):
-    """Tied weights, weights that are views of one array, and a buffer that repeats a number."""
+    """Tied weights, weights that are views of one array, and a buffer that is a part."""
 
     def __init__(self):
         super().__init__()
@@ -25,7 +25,7 @@ class Shared(torch.nn.Module):
         self.back.weight = self.there.weight
         flat = torch.randn(8)
         self.first, self.second = torch.nn.Parameter(flat[:4]), torch.nn.Parameter(flat[4:])
-        self.register_buffer("ones", torch.ones(1).expand(4))
+        self.register_buffer("ones", torch.ones(6)[:4])
 
     def forward(self, x):
         return self.back(torch.tanh(self.there(x) * self.first)) * self.second + self.ones
@@ -260,6 +260,14 @@ def test_damaged_descriptions(copied, change):
     (copied / "estimator.json").write_text(json.dumps(description))
     with pytest.raises(ValueError, match=r"copy is damaged or was not written by save\(\): .+"):
         CoMM.load(copied)
+
+
+def test_a_damaged_parameter_beside_a_passed_one(copied):
+    description = json.loads((copied / "estimator.json").read_text())
+    description["params"]["temperature"] = "warm"
+    (copied / "estimator.json").write_text(json.dumps(description))
+    with pytest.raises(ValueError, match=r"damaged .* The 'temperature' parameter"):
+        CoMM.load(copied, device="cpu")
 
 
 @pytest.mark.parametrize("name", ["estimator.json", "weights.safetensors"])
