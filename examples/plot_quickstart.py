@@ -75,7 +75,7 @@ from sklearn.preprocessing import StandardScaler
 draws = StratifiedShuffleSplit(20, train_size=50, random_state=SEED).split(train, digit[train])
 few_labels = [(train[rows], test) for rows, _ in draws]
 all_labels = [(train, test)]
-logistic = LogisticRegression(max_iter=2000)
+logistic = LogisticRegression(solver="newton-cg", max_iter=2000)
 standardised = make_pipeline(StandardScaler(), logistic)
 
 
@@ -125,9 +125,7 @@ cca = CCA(20, max_iter=2000).fit(flatten(X["top"][train]), flatten(X["bottom"][t
 untrained = clone(comm).set_params(max_epochs=1, learning_rate=1e-12)
 
 scores |= {
-    "CoMM, not trained": accuracies(
-        make_pipeline(halves, untrained).fit(X[train]), standardised
-    ),
+    "CoMM, not trained": accuracies(make_pipeline(halves, untrained).fit(X[train]), standardised),
     "CoMM, top alone": accuracies(pretrained, standardised, X.select("top")),
     "CoMM, bottom alone": accuracies(pretrained, standardised, X.select("bottom")),
     "pixels": accuracies(joined, logistic),
