@@ -1,0 +1,43 @@
+"""The quickstart, as a newcomer runs it."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def run(name: str, folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / name],
+        cwd=folder,
+        env={**os.environ, "MPLBACKEND": "Agg"},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_quickstart(tmp_path):
+    pytest.importorskip("matplotlib")
+    table = run("plot_quickstart.py", tmp_path)
+    accuracy = {
+        name.strip(): float(value)
+        for name, value in re.findall(r"^(.+?)  +(0\.\d+) ± 0\.\d+ ", table, flags=re.MULTILINE)
+    }
+    assert accuracy["CoMM"] >= 0.90
+    assert accuracy["CoMM"] > max(v for name, v in accuracy.items() if name != "CoMM") + 0.03
+    assert (tmp_path / "quickstart.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_grid_search(tmp_path):
+    pytest.importorskip("matplotlib")
+    run("plot_grid_search_augmentation.py", tmp_path)
+    assert list(tmp_path.glob("*.png"))
