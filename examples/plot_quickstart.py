@@ -140,8 +140,12 @@ scores |= {
 # %%
 # The table gives the accuracy on the test images: the mean over the 20 draws of 50 labels with its
 # 95 % confidence interval (Student's t), and the accuracy with the labels of all training images.
-# The interval speaks of the draw of the labels. It does not cover another choice of test images or
-# another training of CoMM, which move all rows by a point or two.
+# The interval speaks of the draw of the labels alone. Another test set, training set and
+# initialisation move the rows too: over five values of ``SEED`` the embedding scored .911 to .920,
+# the pixels .840 to .872, and the embedding was ahead of the pixels by .046 to .071.
+#
+# With 1297 labels the pixels do about as well, and so does a network without training: it is where
+# labels are few that learning without them pays.
 
 from scipy import stats
 
