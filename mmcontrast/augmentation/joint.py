@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ from ._validation import (
 from ._windows import draw_crop_window, draw_drop_window, drop_window, resample_window
 
 
-class JointAugmentation(BaseEstimator):
+class JointAugmentation(BaseEstimator, ABC):
     """Base class: one random window of time for several modalities.
 
     The window is a fraction of each modality's own valid time, so sampling rates may differ.
@@ -62,11 +63,13 @@ class JointAugmentation(BaseEstimator):
         self.p = p
         self.strength = strength
 
+    @abstractmethod
     def _draw_window(self, context: AugmentationContext, n_samples: int) -> Tensor:
-        raise NotImplementedError
+        """Draw one window per sample, as fractions of the valid time."""
 
+    @abstractmethod
     def _apply_window(self, x: Tensor, lengths: Tensor | None, window: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Apply the windows to one modality."""
 
     def __call__(
         self,
