@@ -5,7 +5,12 @@ from .channels import ChannelDropout
 from .compose import Compose
 from .image import Translate
 from .joint import JointAugmentation, MultiCrop, MultiDrop
-from .multimodal import ModalityAugmentation, default_augmentation, make_augmentation
+from .multimodal import (
+    ModalityAugmentation,
+    default_augmentation,
+    make_augmentation,
+    unique_augmentation,
+)
 from .noise import GaussianNoise
 from .sequence import CropResample, DropTimeSteps, SequenceAugmentation, TimeShift
 from .serialization import from_config, to_config
@@ -31,4 +36,5 @@ __all__ = [
     "from_config",
     "make_augmentation",
     "to_config",
+    "unique_augmentation",
 ]

@@ -253,6 +253,41 @@ def default_augmentation(row_shapes: Mapping[str, tuple[int, ...]]) -> ModalityA
     )
 
 
+def unique_augmentation(row_shapes: Mapping[str, tuple[int, ...]]) -> ModalityAugmentation:
+    """Build an augmentation that spares what the later modalities share with the first.
+
+    An augmentation that destroys shared information, such as a crop of the part of an image that
+    its caption speaks of, tells a contrastive method that it does not matter.
+
+    Parameters
+    ----------
+    row_shapes : mapping of str to tuple of int
+        Shape of one row of each modality.
+
+    Returns
+    -------
+    ModalityAugmentation
+        The first modality is augmented as by :func:`default_augmentation`, the others with
+        Gaussian noise only: nothing is dropped, cropped or shifted.
+
+    References
+    ----------
+    Liang et al., "Factorized contrastive learning", NeurIPS 2023, equation 18.
+
+    Examples
+    --------
+    >>> from mmcontrast.augmentation import unique_augmentation
+    >>> unique_augmentation({"caption": (5, 20), "image": (3, 8, 8)})
+    ModalityAugmentation(augmentations=[('caption',
+                                         Compose(augmentations=[GaussianNoise(),
+                                                                DropTimeSteps()])),
+                                        ('image', GaussianNoise())])
+    """
+    first, *others = row_shapes
+    gentle: list[tuple[str, AugmentationLike]] = [(name, GaussianNoise()) for name in others]
+    return ModalityAugmentation([(first, _default_for(tuple(row_shapes[first]))), *gentle])
+
+
 def _default_for(row_shape: tuple[int, ...]) -> AugmentationLike:
     if len(row_shape) == 2:
         return Compose([GaussianNoise(), DropTimeSteps()])

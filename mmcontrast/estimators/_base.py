@@ -28,6 +28,7 @@ from torch import nn
 from ..augmentation import ModalityAugmentation, default_augmentation
 from ..losses.comm import embedding_std
 from ..modalities import Modalities
+from ..modalities._values import unknown_name
 from ..nn.multimodal import View
 from ..training import (
     Augmenter,
@@ -51,8 +52,11 @@ from ._inputs import (
     training_scales,
 )
 from ._persistence import SavableMixin, load_weights
+from ._targets import TargetCoding, check_target
 
 _EMBED_BYTES = 2**24
+# products of fewer rows are summed in another order: a row's embedding would depend on its company
+_FEWEST_ROWS = 16
 _PROBED_ROWS = 128
 # a modality whose own embedding spreads less than this, relative to the widest, is not seen
 _SILENT_SHARE = 1e-2
@@ -71,8 +75,19 @@ _FAILURES = {
         "Standardise the input, for example with make_modality_transformer.",
     ),
 }
+# modalities and targets, as they were passed or as they are trained on
+_Rows = tuple[Any, Any]
+
 # parameters that do not change what a fit computes
-_NEUTRAL = {"checkpoint", "progress_bar", "callbacks", "device", "streaming", "warm_start"}
+_NEUTRAL = {
+    "callbacks",
+    "checkpoint",
+    "device",
+    "parts",
+    "progress_bar",
+    "streaming",
+    "warm_start",
+}
 
 
 # parameters that may change from one fit to a warm start
@@ -100,10 +115,14 @@ class BaseContrastive(
     BaseEstimator,
     metaclass=ABCMeta,
 ):
-    """Base of the transformers that learn an embedding of modalities without labels.
+    """Base of the transformers that learn an embedding of modalities.
 
     A subclass has the parameters below in its ``__init__`` and builds its objective.
     """
+
+    # how many modalities the method takes
+    _min_modalities: int = 1
+    _max_modalities: int | None = None
 
     _parameter_constraints: dict[str, Any] = {
         "augmentation": [StrOptions({"auto"}), ModalityAugmentation, None],
@@ -167,21 +186,30 @@ class BaseContrastive(
     def _n_features_out(self) -> int:
         """Number of columns of ``transform``."""
 
+    @property
+    def _target_type(self) -> str | None:
+        """What a supervised method takes y for, None for one that ignores it."""
+        return None
+
     # ------------------------------------------------------------------ fit
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None, *, groups: Any = None, X_val: Any = None) -> Any:
+    def fit(
+        self, X: Any, y: Any = None, *, groups: Any = None, X_val: Any = None, y_val: Any = None
+    ) -> Any:
         """Learn the embedding.
 
         Parameters
         ----------
         X : Modalities, array of shape (n_samples, ...), DataFrame or mne.Epochs
             Training rows.
-        y : None
-            Ignored.
+        y : array-like of shape (n_samples,) or None, default=None
+            Targets of a supervised method; ignored by all others.
         groups : array-like of shape (n_samples,), default=None
             Subjects, sessions ...: with `validation_fraction`, whole groups are held out.
         X_val : like X, default=None
             Rows for the held-out loss, instead of `validation_fraction`.
+        y_val : like y, default=None
+            Targets of `X_val`.
 
         Returns
         -------
@@ -197,7 +225,7 @@ class BaseContrastive(
         """
         fresh = not (self.warm_start and hasattr(self, "net_"))
         with self._unfitted_on_failure(fresh):
-            self._fit(X, groups, X_val, self.max_epochs, fresh=fresh, resumable=True)
+            self._fit((X, y), groups, (X_val, y_val), self.max_epochs, fresh=fresh, resumable=True)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -208,8 +236,8 @@ class BaseContrastive(
         ----------
         X : like in fit
             Rows.
-        y : None
-            Ignored.
+        y : like in fit
+            Their targets.
 
         Returns
         -------
@@ -218,7 +246,7 @@ class BaseContrastive(
         """
         fresh = not hasattr(self, "net_")
         with self._unfitted_on_failure(fresh):
-            self._fit(X, None, None, 1, fresh=fresh, resumable=False)
+            self._fit((X, y), None, (None, None), 1, fresh=fresh, resumable=False)
         return self
 
     @contextmanager
@@ -234,9 +262,21 @@ class BaseContrastive(
         return hasattr(self, "net_")
 
     def _fit(
-        self, X: Any, groups: Any, X_val: Any, n_epochs: int, *, fresh: bool, resumable: bool
+        self,
+        rows: _Rows,
+        groups: Any,
+        held_out: _Rows,
+        n_epochs: int,
+        *,
+        fresh: bool,
+        resumable: bool,
     ) -> None:
-        if self.early_stopping and resumable and X_val is None and not self.validation_fraction:
+        if (
+            self.early_stopping
+            and resumable
+            and held_out[0] is None
+            and not self.validation_fraction
+        ):
             raise ValueError(
                 "early_stopping=True watches the held-out loss: set validation_fraction, or pass "
                 "X_val to fit."
@@ -249,23 +289,24 @@ class BaseContrastive(
                 )
         if not fresh:
             self._check_unchanged("To go on with the fitted network")
-        X = check_input(self, X, reset=fresh)
-        X_val = None if X_val is None else check_input(self, X_val, reset=False)
+        rows = self._check_rows(*rows, reset=fresh)
+        if held_out[0] is not None:
+            held_out = self._check_rows(*held_out, reset=False)
         n_done = 0 if fresh else len(self.net_.history)
         checkpoint = None
         if resumable and self.checkpoint is not None:
-            checkpoint = self._open_checkpoint(X, groups, X_val, n_done)
+            checkpoint = self._open_checkpoint(rows, groups, held_out, n_done)
         seed = self._draw_seed(checkpoint, fresh)
-        train, valid = hold_out(self, X, groups, X_val, seed) if resumable else (X, None)
-        batch_size = check_batch_size(self, len(train))
+        train, valid = hold_out(self, rows, groups, held_out, seed) if resumable else (rows, None)
+        batch_size = check_batch_size(self, len(train[0]))
         if fresh:
-            self.scales_ = training_scales(train)
+            self.scales_ = training_scales(train[0])
             self._built_with = copy.copy(self.get_params(deep=False))
             device = resolve_device(self.device)
             self.net_ = self._make_net(self._initialised_objective(seed), device)
         else:
-            check_all_there(self, X, "Further training")
-            check_values(train)
+            check_all_there(self, train[0], "Further training")
+            check_values(train[0])
         net = self.net_
         net.set_params(seed=seed, batch_size=batch_size, lr=float(self.learning_rate))
         net.augment = self._make_augment()
@@ -273,13 +314,30 @@ class BaseContrastive(
             checkpoint.restore(net)
         n_left = n_epochs - (len(net.history) - n_done)
         keeper = self._set_callbacks(n_epochs, n_done, checkpoint, valid, cosine=resumable)
-        net.train(self._dataset(train), None if valid is None else self._dataset(valid), n_left)
+        net.train(self._dataset(*train), None if valid is None else self._dataset(*valid), n_left)
         self._report(keeper)
         if keeper.failure_ is None:
-            self._warn_of_silent_modalities(train)
+            self._warn_of_silent_modalities(train[0])
 
-    def _dataset(self, X: Modalities) -> ModalityDataset:
-        return ModalityDataset(X, device=self.net_.device, streaming=self.streaming)
+    def _check_rows(self, X: Any, y: Any, *, reset: bool) -> _Rows:
+        """Modalities and, for a supervised method, targets as numbers."""
+        X = check_input(self, X, reset=reset)
+        if self._target_type is None:
+            if reset:
+                self._target_coding: TargetCoding | None = None
+            return X, None
+        owner = type(self).__name__
+        coding = None if reset else self._target_coding
+        expected = self._target_type
+        if coding is not None:
+            expected = "regression" if coding.classes is None else "classification"
+        y, found = check_target(y, len(X), expected, owner)
+        if coding is None:
+            self._target_coding = coding = TargetCoding.of(y, found, owner)
+        return X, coding.encode(y, owner)
+
+    def _dataset(self, X: Modalities, y: np.ndarray | None) -> ModalityDataset:
+        return ModalityDataset(X, y, device=self.net_.device, streaming=self.streaming)
 
     def _initialised_objective(self, seed: int) -> nn.Module:
         with seeded(seed):
@@ -297,13 +355,22 @@ class BaseContrastive(
         return net.initialize()
 
     def _make_augment(self) -> Augmenter:
-        augmentation = self.augmentation
-        if augmentation == "auto":
-            augmentation = default_augmentation(self.modalities_)
-        if augmentation is not None:
-            augmentation = clone(augmentation, safe=False)  # a later set_params is for a later fit
+        augmentation, strength = self.augmentation, float(self.augmentation_strength)
+        if isinstance(augmentation, str):
+            augmentation = self._named_augmentation(augmentation)
+        if isinstance(augmentation, ModalityAugmentation):
+            # a later set_params is for a later fit
+            augmentation = clone(augmentation, safe=False)
             augmentation.check_names(self.modalities_)
-        return Augmenter(augmentation, float(self.augmentation_strength), self.scales_)
+        elif augmentation is not None and strength != 1:
+            raise ValueError(
+                f"augmentation_strength={strength:g} cannot scale the callable {augmentation!r}: "
+                "leave it at 1, or pass make_augmentation(...), which has a strength."
+            )
+        return Augmenter(augmentation, strength, self.scales_)
+
+    def _named_augmentation(self, name: str) -> ModalityAugmentation:
+        return default_augmentation(self.modalities_)
 
     def _draw_seed(self, checkpoint: ResumableCheckpoint | None, fresh: bool) -> int:
         if checkpoint is not None and checkpoint.seed is not None:
@@ -313,11 +380,11 @@ class BaseContrastive(
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
     def _open_checkpoint(
-        self, X: Modalities, groups: Any, X_val: Modalities | None, n_done: int
+        self, rows: _Rows, groups: Any, held_out: _Rows, n_done: int
     ) -> ResumableCheckpoint:
         """Find the file of this very fit: same parameters, same data."""
         params = {k: v for k, v in self.get_params(deep=False).items() if k not in _NEUTRAL}
-        data = [None if part is None else data_fingerprint(part) for part in (X, X_val)]
+        data = [(None if X is None else data_fingerprint(X), y) for X, y in (rows, held_out)]
         groups = None if groups is None else np.asarray(groups)
         name = fingerprint(type(self).__name__, params, data, groups, n_done)
         folder = Path(self.checkpoint).expanduser()  # type: ignore[arg-type]
@@ -339,7 +406,7 @@ class BaseContrastive(
         n_epochs: int,
         n_done: int,
         checkpoint: ResumableCheckpoint | None,
-        valid: Modalities | None,
+        valid: _Rows | None,
         *,
         cosine: bool,
     ) -> KeepGoodWeights:
@@ -378,9 +445,10 @@ class BaseContrastive(
     def _warn_of_silent_modalities(self, X: Modalities) -> None:
         """Say so if a modality, on its own, gives every row nearly the same embedding."""
         spread = {}
-        for name in X.names if len(X.names) > 1 else ():
+        names = self._embedded_modalities
+        for name in names if len(names) > 1 else ():
             rows = np.flatnonzero(X.presence(name))[:_PROBED_ROWS]
-            embedded = self._embed(X[rows].select(name))
+            embedded = self._embed_alone(X[rows], name)
             spread[name] = float(embedding_std(torch.from_numpy(embedded)))
         for name, std in spread.items():
             if std < _SILENT_SHARE * max(spread.values()):
@@ -410,12 +478,21 @@ class BaseContrastive(
         check_is_fitted(self)
         return self._embed(check_input(self, X, reset=False))
 
+    @property
+    def _embedded_modalities(self) -> Sequence[str]:
+        """Modalities that the embedding is made of."""
+        return list(self.modalities_)
+
+    def _embed_alone(self, X: Modalities, name: str) -> np.ndarray:
+        """Embed rows from one modality."""
+        return self._embed(X.select(name))
+
     def _embed(self, X: Modalities) -> np.ndarray:
         module = self.net_.module_
         module.eval()
         dataset = ModalityDataset(X, device=self.net_.device, streaming=True)
         row_values = sum(int(np.prod(shape)) for shape in X.row_shapes.values())
-        n_rows = int(np.clip(_EMBED_BYTES // (4 * row_values), 16, 1024))
+        n_rows = int(np.clip(_EMBED_BYTES // (4 * row_values), _FEWEST_ROWS, 1024))
         embedded = np.empty((len(X), self._n_features_out), dtype=np.float32)
         with torch.inference_mode():
             for start in range(0, len(X), n_rows):
@@ -423,7 +500,9 @@ class BaseContrastive(
                 for name, values in view.values.items():
                     if not values.sum().isfinite():
                         check_values(X[start : start + n_rows].select(name), start)
-                embedded[start : start + n_rows] = self._encode(module, view).cpu().numpy()
+                n_read = len(embedded[start : start + n_rows])
+                z = self._encode(module, _repeated(view, n_read))[:n_read]
+                embedded[start : start + n_rows] = z.cpu().numpy()
                 if not np.isfinite(embedded[start : start + n_rows]).all():
                     largest = {n: f"{float(x.abs().max()):.1g}" for n, x in view.values.items()}
                     raise ValueError(
@@ -431,7 +510,23 @@ class BaseContrastive(
                         f"largest values are {largest}; the training data had standard deviations "
                         f"{ {n: f'{s:.1g}' for n, s in self.scales_.items()} }. Rescale the input."
                     )
+        self._mark_absent(embedded, X)
         return embedded
+
+    def _mark_absent(self, embedded: np.ndarray, X: Modalities) -> None:
+        """Show in the embedding where a modality was absent."""
+
+    def _only(self, X: Any, name: str) -> Modalities:
+        """Rows of one modality, which has to be there in all of them."""
+        check_is_fitted(self)
+        if name not in self.modalities_:
+            raise ValueError(unknown_name(name, self.modalities_))
+        if not isinstance(X, Modalities) and not self._fitted_on_plain:
+            X = Modalities({name: X})
+        X = check_input(self, X, reset=False)
+        if name not in X.names or not X.presence(name).all():
+            raise ValueError(f"modality {name!r} is not there in every row of X.")
+        return X.select(name)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the columns of ``transform``: the class name in lower case with a number.
@@ -464,8 +559,8 @@ class BaseContrastive(
         ----------
         X : like in fit
             Rows, of all modalities.
-        y : None
-            Ignored.
+        y : like in fit
+            Targets of a supervised method; ignored by all others.
 
         Returns
         -------
@@ -473,14 +568,14 @@ class BaseContrastive(
             The negative mean loss over batches of the training's size.
         """
         check_is_fitted(self)
-        X = check_input(self, X, reset=False)
+        X, y = self._check_rows(X, y, reset=False)
         if len(X) < 2:
             raise ValueError(
                 f"A contrastive loss needs at least 2 rows; found n_samples = {len(X)}."
             )
         check_all_there(self, X, "score")
         check_values(X)
-        return -self.net_.evaluate_loss(self._dataset(X))
+        return -self.net_.evaluate_loss(self._dataset(X, y))
 
     def _restore(self, path: str | Path, description: dict[str, Any]) -> Any:
         self._validate_params()
@@ -490,6 +585,7 @@ class BaseContrastive(
             self.feature_names_in_ = np.asarray(names, dtype=object)
         shapes = fitted.pop("modalities_")
         self.modalities_ = {name: tuple(shape) for name, shape in shapes.items()}
+        self._target_coding = TargetCoding.from_json(fitted.pop("target_coding"))
         for key, value in fitted.items():
             setattr(self, key, value)
         seed, device = description["seed"], resolve_device(self.device)
@@ -506,9 +602,18 @@ class BaseContrastive(
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
+        tags.input_tags.three_d_array = self._min_modalities == 1  # else it is one modality
+        tags.target_tags.required = self._target_type is not None
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _repeated(view: View, n_rows: int) -> View:
+    """A view of at least _FEWEST_ROWS rows, which repeats its own if it has fewer."""
+    if n_rows >= _FEWEST_ROWS:
+        return view
+    rows = torch.arange(_FEWEST_ROWS) % n_rows
+    return View(*({name: x[rows.to(x.device)] for name, x in part.items()} for part in view))
 
 
 def _differ(first: Any, second: Any) -> bool:

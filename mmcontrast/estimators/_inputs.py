@@ -13,6 +13,9 @@ from ..modalities import Modalities, as_modalities
 from ..modalities._columns import refuse_collections
 from ..modalities._values import is_epochs, is_frame, unknown_name
 
+# modalities and targets
+_Rows = tuple[Modalities, np.ndarray | None]
+
 _CHUNK_BYTES = 2**24
 _AUTO_BATCH_SIZE = 64
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -52,10 +55,24 @@ def check_input(estimator: BaseEstimator, X: Any, *, reset: bool) -> Modalities:
         if not hasattr(estimator, "n_features_in_"):
             shapes = modalities.row_shapes.values()
             estimator.n_features_in_ = sum(int(np.prod(shape)) for shape in shapes)
+        _check_number(estimator, modalities)
     else:
         _compare_with_fit(estimator, modalities)
     _check_rows(modalities)
     return modalities
+
+
+def _check_number(estimator: BaseEstimator, X: Modalities) -> None:
+    """Refuse more or fewer modalities than the method takes."""
+    least, most = estimator._min_modalities, estimator._max_modalities
+    if least <= len(X.names) <= (most or len(X.names)):
+        return
+    expected = f"exactly {least}" if least == most else f"at least {least}"
+    raise ValueError(
+        f"{type(estimator).__name__} takes {expected} modalities, but found {len(X.names)}: "
+        f"{', '.join(map(repr, X.names))}. Pass Modalities of so many (X.select(...) takes some of "
+        "them), or column groups of a plain 2-D array through modalities=."
+    )
 
 
 def _from_plain(estimator: BaseEstimator, X: Any, reset: bool) -> Modalities:
@@ -76,7 +93,20 @@ def _from_plain(estimator: BaseEstimator, X: Any, reset: bool) -> Modalities:
     X = validate_data(
         estimator, X, reset=reset, dtype="numeric", allow_nd=True, ensure_all_finite=False
     )
+    if groups is None and estimator._min_modalities > 1 and X.ndim == 2:
+        groups = _halves(X.shape[1], name)
     return as_modalities(X, groups, estimator_name=name)
+
+
+def _halves(n_columns: int, name: str) -> dict[str, slice]:
+    """Two modalities of a plain array: its first and its second half."""
+    if n_columns < 2:
+        raise ValueError(
+            f"{name} takes two modalities, the halves of a plain array's columns, but found array "
+            f"with {n_columns} feature(s) while a minimum of 2 is required."
+        )
+    middle = (n_columns + 1) // 2
+    return {"x1": slice(0, middle), "x2": slice(middle, None)}
 
 
 def _compare_with_fit(estimator: BaseEstimator, X: Modalities) -> None:
@@ -213,27 +243,27 @@ def check_batch_size(estimator: BaseEstimator, n_samples: int) -> int:
 
 
 def hold_out(
-    estimator: BaseEstimator, X: Modalities, groups: Any, X_val: Any, seed: int
-) -> tuple[Modalities, Modalities | None]:
-    """Training and validation rows.
+    estimator: BaseEstimator, rows: _Rows, groups: Any, held_out: _Rows, seed: int
+) -> tuple[_Rows, _Rows | None]:
+    """Training and validation rows, each with their targets.
 
     Parameters
     ----------
     estimator : estimator
         With the parameter `validation_fraction`.
-    X : Modalities
-        Rows passed to fit.
+    rows : tuple of Modalities and array or None
+        Rows passed to fit and their targets.
     groups : array-like of shape (n_samples,) or None
         Whole groups are held out.
-    X_val : Modalities or None
-        Validation rows that the user chose.
+    held_out : tuple of Modalities or None and array or None
+        Validation rows that the user chose, and their targets.
     seed : int
         Fixes the split.
 
     Returns
     -------
-    train : Modalities
-    valid : Modalities or None
+    train : tuple of Modalities and array or None
+    valid : tuple of Modalities and array or None, or None
 
     Raises
     ------
@@ -241,13 +271,14 @@ def hold_out(
         If the validation set is given twice, too small, or cannot be used.
     """
     fraction = estimator.validation_fraction
+    X, y = rows
     if groups is not None:
         check_consistent_length(X, groups)
-    if X_val is not None:
+    if held_out[0] is not None:
         if fraction is not None:
             raise ValueError("Pass either X_val or validation_fraction, not both.")
-        valid = X_val
-        check_all_there(estimator, valid, "X_val")
+        train, valid = rows, held_out
+        check_all_there(estimator, valid[0], "X_val")
     elif fraction is not None:
         splitter = ShuffleSplit if groups is None else GroupShuffleSplit
         split = splitter(1, test_size=fraction, random_state=seed)
@@ -258,16 +289,18 @@ def hold_out(
             raise ValueError(
                 f"validation_fraction={fraction} cannot be held out of {what}: {error}"
             ) from error
-        X, valid = X[train_rows], X[valid_rows]
+        train, valid = (
+            (X[chosen], None if y is None else y[chosen]) for chosen in (train_rows, valid_rows)
+        )
     else:
-        return X, None
-    if len(valid) < 2:
+        return rows, None
+    if len(valid[0]) < 2:
         raise ValueError(
-            f"The validation set has {len(valid)} row; a contrastive loss needs at least 2. "
+            f"The validation set has {len(valid[0])} row; a contrastive loss needs at least 2. "
             "Raise validation_fraction."
         )
-    check_values(valid)
-    return X, valid
+    check_values(valid[0])
+    return train, valid
 
 
 def training_scales(X: Modalities) -> dict[str, float]:

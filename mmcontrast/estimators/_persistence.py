@@ -256,6 +256,7 @@ _FITTED: dict[str, Callable[[Any], bool]] = {
     "_columns": lambda value: _is_dict(value, _is_anything),
     "_padded": lambda value: _is_list(value, _is_text),
     "_fitted_on_plain": lambda value: type(value) is bool,
+    "target_coding": lambda value: value is None or _is_dict(value, _is_anything),
 }
 
 
@@ -330,6 +331,7 @@ class SavableMixin:
             "_columns": {name: to_json(labels) for name, labels in self._columns.items()},
             "_padded": sorted(self._padded),
             "_fitted_on_plain": self._fitted_on_plain,
+            "target_coding": self._target_coding and self._target_coding.to_json(),
         }
         params = {**self.get_params(deep=False), "checkpoint": None}
         description = {

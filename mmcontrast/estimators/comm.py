@@ -8,18 +8,16 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from ..losses import CoMMObjective
-from ..modalities import Modalities
-from ..modalities._values import unknown_name
 from ..nn import FUSIONS, ProjectionHead, View, build_multimodal_encoder
 from ._base import BaseContrastive
-from ._inputs import check_input
+from ._docs import fill_doc
 
 _LOSS_TERMS = {"joint", "modalities"}
 
 
+@fill_doc
 class CoMM(BaseContrastive):
     r"""Contrastive multimodal learning of shared, unique and synergistic information.
 
@@ -33,14 +31,7 @@ class CoMM(BaseContrastive):
 
     Parameters
     ----------
-    encoders : "auto", str, Module, class or dict of str to these, default="auto"
-        Encoder of every modality, or one per modality. "auto" goes by the shape of a row: "mlp"
-        for (n_features,), "causal_conv" for (n_channels, n_times), "cnn" for (n_channels, height,
-        width). Also "gru" and "transformer". A class is called with the row's shape and
-        `embed_dim`; a Module is copied, and one whose parameters are all frozen stays so.
-    converters : "auto", str, Module, class or dict of str to these, default="auto"
-        Latent converters: "identity", "token_projection", "patch_embedding", "feature_tokenizer",
-        "single_token". "auto" goes by the shape of the encoder's output.
+    %(encoders)s
     fusion : {"transformer", "concat_linear"} or callable, default="transformer"
         "concat_linear" is the ablation of [1]_, Table 4. A callable is given `embed_dim` and the
         number of modalities and returns a Module.
@@ -69,75 +60,11 @@ class CoMM(BaseContrastive):
         standardise the modalities before.
     augmentation_strength : float, default=1.0
         Scales all augmentations: 0 is the identity, 1 the strength of the paper.
-    modalities : dict of str to column selection, default=None
-        Column groups that make the modalities of a plain 2-D array or DataFrame, as in
-        :class:`sklearn.compose.ColumnTransformer`. None: one modality called "x".
-    max_epochs : int, default=100
-        Passes over the training rows.
-    batch_size : int or "auto", default="auto"
-        Rows per step; a row is contrasted with the rest of its batch. "auto" is 64, or the number
-        of rows if that is less.
-    learning_rate : float, default=1e-3
-        Learning rate of AdamW.
-    weight_decay : float, default=1e-2
-        Weight decay of matrices; norms and biases have none.
-    schedule : {"cosine", "constant"}, default="cosine"
-        "cosine" warms up linearly and then falls to 1e-6.
-    warmup_epochs : float, default=1
-        Epochs of warm-up of the cosine schedule.
-    gradient_clip : float or None, default=None
-        Largest norm of the gradient.
-    validation_fraction : float or None, default=None
-        Share of the rows held out for ``history_["valid_loss"]``; of the groups, if `fit` is
-        given groups.
-    early_stopping : bool, default=False
-        Stop when the held-out loss has not improved for `patience` epochs, and go back to the
-        best weights.
-    patience : int, default=10
-        Epochs to wait for an improvement.
-    device : str or torch.device, default="auto"
-        "auto" is CUDA if it is there, else the CPU.
-    precision : {"float32", "bf16"}, default="float32"
-        "bf16" trains under autocast. Embeddings are always computed in float32.
-    compile : bool, default=False
-        Compile the training step with :func:`torch.compile`.
-    streaming : bool or "auto", default="auto"
-        Read training rows batch by batch instead of keeping them on the device; "auto" does so
-        for data that takes more than half of the free memory.
-    checkpoint : str, Path or None, default=None
-        Folder in which the state of a fit is saved after every epoch. The same fit (parameters
-        and data), when it was interrupted, goes on from there and ends with the same weights.
-        The file is removed when the fit has ended.
-    callbacks : list of skorch callbacks or None, default=None
-        Called during training. As in skorch, ``__init__`` of a callback only stores its
-        parameters; what it gathers goes into attributes that end in ``_``.
-    warm_start : bool, default=False
-        Whether `fit` goes on from the present weights for `max_epochs` more epochs.
-    progress_bar : bool, default=False
-        Show a progress bar.
-    random_state : int, RandomState or None, default=None
-        Fixes initialisation, shuffling, augmentation and dropout. Dropout draws from torch's
-        global generator, which threads share: with dropout, run several fits in processes
-        (joblib's default) and not in threads.
+    %(training)s
 
     Attributes
     ----------
-    modalities_ : dict of str to tuple of int
-        Modalities seen in fit, with the shape of a row.
-    n_features_in_ : int
-        Columns of a plain array, or numbers per row over all modalities.
-    feature_names_in_ : ndarray of str
-        Column names, if fitted on a DataFrame.
-    n_iter_ : int
-        Epochs trained.
-    history_ : dict of str to list
-        One entry per epoch: its number "epoch", "train_loss", "valid_loss" if there is a
-        validation set, the terms "joint" and "modality_<name>", "embedding_std" (spread of the
-        embedding on the unit sphere), "lr", and "dur" in seconds.
-    scales_ : dict of str to float
-        Training standard deviation of each modality, which noise is relative to.
-    net_ : ContrastiveNet
-        The trained skorch net; ``net_.module_.encoder`` is the torch module.
+    %(fitted)s
 
     See Also
     --------
@@ -162,6 +89,8 @@ class CoMM(BaseContrastive):
     >>> comm.transform(X.select("eeg")).shape
     (40, 16)
     """
+
+    _history_terms = 'the terms "joint" and "modality_<name>"'
 
     _parameter_constraints: dict[str, Any] = {
         **BaseContrastive._parameter_constraints,
@@ -305,12 +234,4 @@ class CoMM(BaseContrastive):
         ValueError
             If there is no such modality, or it is absent in a row.
         """
-        check_is_fitted(self)
-        if name not in self.modalities_:
-            raise ValueError(unknown_name(name, self.modalities_))
-        if not isinstance(X, Modalities) and not self._fitted_on_plain:
-            X = Modalities({name: X})
-        X = check_input(self, X, reset=False)
-        if name not in X.names or not X.presence(name).all():
-            raise ValueError(f"modality {name!r} is not there in every row of X.")
-        return self._embed(X.select(name))
+        return self._embed(self._only(X, name))

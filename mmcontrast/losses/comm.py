@@ -76,6 +76,8 @@ class CoMMObjective(nn.Module):
         self.encoder = encoder
         self.head = head
         self.temperature = temperature
+        #: Number of augmented views that a call takes.
+        self.n_views = 2
         several = len(encoder.names) > 1
         self.with_joint = "joint" in loss_terms or not several
         self.with_modalities = "modalities" in loss_terms and several

@@ -12,6 +12,7 @@ from mmcontrast.nn._build import (
     is_frozen,
     probe_features,
 )
+from mmcontrast.nn.conditionals import GaussianConditional
 from mmcontrast.nn.converters import (
     FeatureTokenizer,
     IdentityConverter,
@@ -20,6 +21,13 @@ from mmcontrast.nn.converters import (
     TokenProjection,
     sincos_position_1d,
     sincos_position_2d,
+)
+from mmcontrast.nn.critics import (
+    CRITICS,
+    BilinearCritic,
+    ConcatCritic,
+    SeparableCritic,
+    build_critic,
 )
 from mmcontrast.nn.encoders import (
     CausalConvEncoder,
@@ -30,25 +38,38 @@ from mmcontrast.nn.encoders import (
     valid_steps,
 )
 from mmcontrast.nn.fusion import FUSIONS, ConcatLinearFusion, FusionBlock, TransformerFusion
-from mmcontrast.nn.heads import ProjectionHead
-from mmcontrast.nn.multimodal import MultimodalEncoder, View, build_multimodal_encoder
+from mmcontrast.nn.heads import ParallelHeads, ProjectionHead
+from mmcontrast.nn.multimodal import (
+    MultimodalEncoder,
+    PooledEncoder,
+    View,
+    build_multimodal_encoder,
+    build_pooled_encoder,
+)
 
 __all__ = [
     "CONVERTERS",
+    "CRITICS",
     "ENCODERS",
     "FUSIONS",
+    "BilinearCritic",
     "CNNEncoder",
     "CausalConvEncoder",
+    "ConcatCritic",
     "ConcatLinearFusion",
     "FeatureTokenizer",
     "Frozen",
     "FusionBlock",
     "GRUEncoder",
+    "GaussianConditional",
     "IdentityConverter",
     "MLPEncoder",
     "MultimodalEncoder",
+    "ParallelHeads",
     "PatchEmbedding",
+    "PooledEncoder",
     "ProjectionHead",
+    "SeparableCritic",
     "SingleToken",
     "TokenProjection",
     "TransformerEncoder",
@@ -56,8 +77,10 @@ __all__ = [
     "View",
     "accepts_lengths",
     "build_converter",
+    "build_critic",
     "build_encoder",
     "build_multimodal_encoder",
+    "build_pooled_encoder",
     "encoder_output_lengths",
     "freeze",
     "is_frozen",

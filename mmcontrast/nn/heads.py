@@ -69,3 +69,55 @@ class ProjectionHead(nn.Module):
             h = linear(z)
             z = self.activation(torch.stack([norm(group) for group in h]))
         return self.linears[-1](z)
+
+
+class ParallelHeads(nn.Module):
+    """Several MLPs with one hidden layer of the same input, evaluated together.
+
+    Parameters
+    ----------
+    in_features : int
+        Size of the embedding.
+    n_heads : int
+        Number of MLPs.
+    hidden_dim, out_dim : int
+        Sizes of the hidden layer, with ReLU, and of the output of each of them.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mmcontrast.nn import ParallelHeads
+    >>> ParallelHeads(16, n_heads=5, hidden_dim=16, out_dim=8)(torch.randn(10, 16)).shape
+    torch.Size([5, 10, 8])
+    """
+
+    def __init__(self, in_features: int, n_heads: int, *, hidden_dim: int, out_dim: int) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        hidden = [nn.Linear(in_features, hidden_dim) for _ in range(n_heads)]
+        output = [nn.Linear(hidden_dim, out_dim) for _ in range(n_heads)]
+        self.hidden_weight, self.hidden_bias = _stacked(hidden)
+        self.output_weight, self.output_bias = _stacked(output)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Apply all heads.
+
+        Parameters
+        ----------
+        z : Tensor of shape (n_rows, in_features)
+
+        Returns
+        -------
+        Tensor of shape (n_heads, n_rows, out_dim)
+        """
+        rows = z.expand(self.n_heads, *z.shape)
+        hidden_bias = self.hidden_bias.view(self.n_heads, 1, -1)
+        hidden = torch.relu(torch.baddbmm(hidden_bias, rows, self.hidden_weight))
+        output_bias = self.output_bias.view(self.n_heads, 1, -1)
+        return torch.baddbmm(output_bias, hidden, self.output_weight)
+
+
+def _stacked(layers: list[nn.Linear]) -> tuple[nn.Parameter, nn.Parameter]:
+    """Weights (n, in, out) and, flat as biases are, biases (n * out,) of equal linear layers."""
+    weights = torch.stack([layer.weight.detach().T for layer in layers])
+    return nn.Parameter(weights), nn.Parameter(torch.cat([layer.bias.detach() for layer in layers]))

@@ -1,4 +1,4 @@
-"""From modalities to embeddings: encode, convert to tokens, fuse."""
+"""From modalities to embeddings: encode, convert to tokens, fuse or pool."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -43,7 +43,72 @@ class View(NamedTuple):
     lengths: Mapping[str, Tensor] = {}
 
 
-class MultimodalEncoder(nn.Module):
+class _TokenEncoder(nn.Module):
+    """Encoders and latent converters of several modalities, each applied to the rows it has."""
+
+    def __init__(
+        self,
+        encoders: Mapping[str, nn.Module],
+        converters: Mapping[str, nn.Module],
+        embed_dim: int,
+    ) -> None:
+        super().__init__()
+        self.names = tuple(encoders)
+        self.embed_dim = embed_dim
+        # lists, because a ModuleDict refuses some names that a modality may well have
+        self.encoders = nn.ModuleList(encoders[name] for name in self.names)
+        self.converters = nn.ModuleList(converters[name] for name in self.names)
+
+    def _encode(self, index: int, view: View) -> tuple[Tensor, Tensor]:
+        """Tokens (batch, n_tokens, embed_dim) of one modality and which of them to keep."""
+        name = self.names[index]
+        if name not in view.values:
+            other = next(iter(view.values.values()))
+            dtype = next(self.parameters()).dtype
+            nothing = other.new_zeros(len(other), 0, self.embed_dim, dtype=dtype)
+            return nothing, other.new_zeros(1, 0, dtype=torch.bool)
+        x, presence, lengths = view.values[name], view.presence.get(name), view.lengths.get(name)
+        if presence is None:
+            return self._encode_present(index, x, lengths)
+        tokens, keep = self._encode_present(
+            index, x[presence], None if lengths is None else lengths[presence]
+        )
+        all_tokens = tokens.new_zeros(len(x), *tokens.shape[1:])
+        all_keep = keep.new_zeros(len(x), keep.shape[1])
+        all_tokens[presence] = tokens
+        all_keep[presence] = keep
+        return all_tokens, all_keep
+
+    def _encode_present(
+        self, index: int, x: Tensor, lengths: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        encoder, converter = self.encoders[index], self.converters[index]
+        if not len(x):
+            return self._no_rows(x)
+        if len(x) == 1 and encoder.training and _has_batch_norm(encoder):
+            # one row has no batch statistics: it is encoded as in evaluation
+            encoder.eval()
+            try:
+                return self._encode_present(index, x, lengths)
+            finally:
+                encoder.train()
+        if lengths is None:
+            tokens = converter(encoder(x))
+            return tokens, tokens.new_ones(1, tokens.shape[1], dtype=torch.bool)
+        tokens = converter(encoder(x, lengths=lengths) if accepts_lengths(encoder) else encoder(x))
+        valid = encoder_output_lengths(
+            encoder, lengths, x.shape[-1], tokens.shape[1], modality=self.names[index]
+        )
+        position = torch.arange(tokens.shape[1], device=x.device)
+        return tokens, position < valid[:, None]
+
+    def _no_rows(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        dtype = next(self.parameters()).dtype
+        tokens = x.new_zeros(0, 1, self.embed_dim, dtype=dtype)
+        return tokens, x.new_zeros(0, 1, dtype=torch.bool)
+
+
+class MultimodalEncoder(_TokenEncoder):
     """Encoders and latent converters of several modalities with the fusion of their tokens.
 
     Every modality is encoded once, and all requested sets of modalities are fused in one call.
@@ -85,12 +150,7 @@ class MultimodalEncoder(nn.Module):
         fusion: nn.Module,
         embed_dim: int,
     ) -> None:
-        super().__init__()
-        self.names = tuple(encoders)
-        self.embed_dim = embed_dim
-        # lists, because a ModuleDict refuses some names that a modality may well have
-        self.encoders = nn.ModuleList(encoders[name] for name in self.names)
-        self.converters = nn.ModuleList(converters[name] for name in self.names)
+        super().__init__(encoders, converters, embed_dim)
         self.fusion = fusion
 
     def forward(self, view: View, masks: Sequence[Sequence[str]] | None = None) -> Tensor:
@@ -144,53 +204,56 @@ class MultimodalEncoder(nn.Module):
         per_token = chosen.repeat_interleave(torch.tensor(list(sizes)), dim=1).to(keep.device)
         return self.fusion(tokens, per_token[:, None, :] & keep, sizes)
 
-    def _encode(self, index: int, view: View) -> tuple[Tensor, Tensor]:
-        """Tokens (batch, n_tokens, embed_dim) of one modality and which of them to keep."""
-        name = self.names[index]
-        if name not in view.values:
-            other = next(iter(view.values.values()))
-            dtype = next(self.parameters()).dtype
-            nothing = other.new_zeros(len(other), 0, self.embed_dim, dtype=dtype)
-            return nothing, other.new_zeros(1, 0, dtype=torch.bool)
-        x, presence, lengths = view.values[name], view.presence.get(name), view.lengths.get(name)
-        if presence is None:
-            return self._encode_present(index, x, lengths)
-        tokens, keep = self._encode_present(
-            index, x[presence], None if lengths is None else lengths[presence]
-        )
-        all_tokens = tokens.new_zeros(len(x), *tokens.shape[1:])
-        all_keep = keep.new_zeros(len(x), keep.shape[1])
-        all_tokens[presence] = tokens
-        all_keep[presence] = keep
-        return all_tokens, all_keep
 
-    def _encode_present(
-        self, index: int, x: Tensor, lengths: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        encoder, converter = self.encoders[index], self.converters[index]
-        if not len(x):
-            return self._no_rows(x)
-        if len(x) == 1 and encoder.training and _has_batch_norm(encoder):
-            # one row has no batch statistics: it is encoded as in evaluation
-            encoder.eval()
-            try:
-                return self._encode_present(index, x, lengths)
-            finally:
-                encoder.train()
-        if lengths is None:
-            tokens = converter(encoder(x))
-            return tokens, tokens.new_ones(1, tokens.shape[1], dtype=torch.bool)
-        tokens = converter(encoder(x, lengths=lengths) if accepts_lengths(encoder) else encoder(x))
-        valid = encoder_output_lengths(
-            encoder, lengths, x.shape[-1], tokens.shape[1], modality=self.names[index]
-        )
-        position = torch.arange(tokens.shape[1], device=x.device)
-        return tokens, position < valid[:, None]
+class PooledEncoder(_TokenEncoder):
+    """Encoders of several modalities, each of which ends in a vector: the mean of its tokens.
 
-    def _no_rows(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        dtype = next(self.parameters()).dtype
-        tokens = x.new_zeros(0, 1, self.embed_dim, dtype=dtype)
-        return tokens, x.new_zeros(0, 1, dtype=torch.bool)
+    Parameters
+    ----------
+    encoders, converters : mapping of str to Module
+        As in :class:`MultimodalEncoder`.
+    embed_dim : int
+        Size of a token and of the vectors.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from mmcontrast.nn import MLPEncoder, PooledEncoder, SingleToken, View
+    >>> names = ("eeg", "fnirs")
+    >>> encoder = PooledEncoder(
+    ...     {name: MLPEncoder((10,), 16) for name in names},
+    ...     {name: SingleToken((16,), 16) for name in names},
+    ...     embed_dim=16,
+    ... )
+    >>> vectors = encoder(View({"eeg": torch.randn(4, 10), "fnirs": torch.randn(4, 10)}))
+    >>> {name: tuple(z.shape) for name, z in vectors.items()}
+    {'eeg': (4, 16), 'fnirs': (4, 16)}
+    """
+
+    def forward(self, view: View) -> dict[str, Tensor]:
+        """Embed each modality of a view on its own.
+
+        Parameters
+        ----------
+        view : View
+            May hold a subset of the modalities.
+
+        Returns
+        -------
+        dict of str to Tensor of shape (batch, embed_dim)
+            Zero in rows in which the modality is absent.
+        """
+        return {
+            name: self._pool(index, view)
+            for index, name in enumerate(self.names)
+            if name in view.values
+        }
+
+    def _pool(self, index: int, view: View) -> Tensor:
+        tokens, keep = self._encode(index, view)
+        weights = keep.to(tokens.dtype)
+        total = (tokens * weights[..., None]).sum(1)
+        return total / weights.sum(1, keepdim=True).clamp(min=1)
 
 
 def _has_batch_norm(module: nn.Module) -> bool:
@@ -242,6 +305,53 @@ def build_multimodal_encoder(
     >>> [type(module).__name__ for module in encoder.encoders]
     ['CausalConvEncoder', 'MLPEncoder']
     """
+    parts = _build_tokenizers(row_shapes, embed_dim, encoders, converters, position)
+    built = _build_fusion(fusion, embed_dim, len(row_shapes), fusion_options)
+    return MultimodalEncoder(*parts, built, embed_dim)
+
+
+def build_pooled_encoder(
+    row_shapes: Mapping[str, tuple[int, ...]],
+    embed_dim: int,
+    *,
+    encoders: Any = "auto",
+    converters: Any = "auto",
+) -> PooledEncoder:
+    """Build encoders that end in one vector per modality.
+
+    Parameters
+    ----------
+    row_shapes, embed_dim, encoders, converters
+        As in :func:`build_multimodal_encoder`. Tokens get no position: it would not survive the
+        mean over them.
+
+    Returns
+    -------
+    PooledEncoder
+
+    Raises
+    ------
+    ValueError, TypeError
+        As :func:`build_multimodal_encoder`.
+
+    Examples
+    --------
+    >>> from mmcontrast.nn import build_pooled_encoder
+    >>> encoder = build_pooled_encoder({"eeg": (8, 100), "age": (3,)}, 16)
+    >>> encoder.names
+    ('eeg', 'age')
+    """
+    parts = _build_tokenizers(row_shapes, embed_dim, encoders, converters, position=False)
+    return PooledEncoder(*parts, embed_dim)
+
+
+def _build_tokenizers(
+    row_shapes: Mapping[str, tuple[int, ...]],
+    embed_dim: int,
+    encoders: Any,
+    converters: Any,
+    position: bool,
+) -> tuple[dict[str, nn.Module], dict[str, nn.Module]]:
     built, converting = {}, {}
     encoder_specs = _per_modality(encoders, row_shapes, "encoders")
     converter_specs = _per_modality(converters, row_shapes, "converters")
@@ -251,9 +361,7 @@ def build_multimodal_encoder(
         converting[name] = build_converter(
             converter_specs[name], features, embed_dim, modality=name, position=position
         )
-    return MultimodalEncoder(
-        built, converting, _build_fusion(fusion, embed_dim, len(built), fusion_options), embed_dim
-    )
+    return built, converting
 
 
 def _per_modality(spec: Any, names: Iterable[str], what: str) -> dict[str, Any]:

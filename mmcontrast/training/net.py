@@ -4,6 +4,7 @@ import math
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from .optim import weight_decay_groups
 _PRECISIONS = {"float32": None, "bf16": torch.bfloat16}
 
 # streams of random numbers that an epoch draws from
-_ORDER, _AUGMENTATION, _MODEL, _EVALUATION = range(4)
+_ORDER, _AUGMENTATION, _MODEL, _EVALUATION, _CRITIC = range(5)
 
 
 # torch's global generator is one for all threads
@@ -66,8 +67,11 @@ class ContrastiveNet(NeuralNet):
     ----------
     module : Module
         Objective: called with a list of views, the un-augmented view or None, and the targets,
-        it returns a dict of scalars whose entry "loss" is minimised. It has `term_names` and
-        `needs_original`.
+        it returns a dict of scalars whose entry "loss" is minimised. It has `term_names` (first
+        "loss", then what it is the sum of, last "embedding_std"), `n_views`, the number of
+        augmented views it wants, and `needs_original`. If it has `n_critic_steps`, each step is
+        followed by so many that minimise its `critic_loss`, called like the objective, on batches
+        of their own; parameters that get no gradient from a loss are not changed by its step.
     augment : callable, optional
         Called as ``augment(view, generator)``; returns an augmented view. Default: the view.
     seed : int
@@ -118,6 +122,8 @@ class ContrastiveNet(NeuralNet):
         """Epoch means of everything that is recorded per batch."""
         objective = self.module if self.module is not None else self.module_
         terms = [name for name in objective.term_names if name != "loss"]
+        if _n_critic_steps(objective):
+            terms.append("critic_loss")
         return [
             ("epoch_timer", EpochTimer()),
             ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
@@ -213,16 +219,36 @@ class ContrastiveNet(NeuralNet):
             count += 1
         self.history.record(f"{prefix}_batch_count", count)
 
+    def train_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
+        """Step on the loss of one batch, then on that of the critics."""
+        step = super().train_step(batch, **fit_params)
+        losses = [
+            self._critic_step(next(self._critic_batches), fit_params["generator"])
+            for _ in range(_n_critic_steps(self.module_))
+        ]
+        if losses:
+            step["terms"]["critic_loss"] = torch.stack(losses).mean()
+        return step
+
+    def _critic_step(self, batch: Batch, generator: torch.Generator) -> torch.Tensor:
+        self._zero_grad_optimizer()
+        loss = self._evaluate(self.module_.critic_loss, batch, generator)
+        loss.backward()
+        learnable = list(self.get_all_learnable_params())
+        self.notify("on_grad_computed", named_parameters=learnable, batch=batch)
+        self.optimizer_.step()
+        return loss.detach()
+
     def train_step_single(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
         """Loss and gradients of one batch."""
-        terms = self._loss_terms(batch, fit_params["generator"])
+        terms = self._evaluate(self.module_, batch, fit_params["generator"])
         terms["loss"].backward()
         return {"loss": terms["loss"], "y_pred": None, "terms": terms}
 
     def validation_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
         """Loss of one batch in evaluation mode."""
         with torch.no_grad():
-            terms = self._loss_terms(batch, fit_params["generator"])
+            terms = self._evaluate(self.module_, batch, fit_params["generator"])
         return {"loss": terms["loss"], "y_pred": None, "terms": terms}
 
     def evaluate_loss(self, dataset: ModalityDataset) -> float:
@@ -239,13 +265,14 @@ class ContrastiveNet(NeuralNet):
         means = np.ma.average(np.ma.masked_invalid(losses), axis=0, weights=sizes)
         return float(means.sum())
 
-    def _loss_terms(self, batch: Batch, generator: torch.Generator) -> dict[str, torch.Tensor]:
+    def _evaluate(self, loss: Callable[..., Any], batch: Batch, generator: torch.Generator) -> Any:
+        """Call a loss of the objective with what it wants of a batch."""
         view, y = batch
         dtype = _PRECISIONS[self.precision]
         with torch.autocast(torch.device(self.device).type, dtype=dtype, enabled=dtype is not None):
-            views = [self.augment(view, generator) for _ in range(2)]
+            views = [self.augment(view, generator) for _ in range(self.module_.n_views)]
             original = view if self.module_.needs_original else None
-            return self.module_(views, original, y)
+            return loss(views, original, y)
 
     def _record(self, terms: dict[str, torch.Tensor], prefix: str, n_rows: int) -> None:
         # one transfer for all terms: each would make a GPU wait
@@ -263,6 +290,11 @@ class ContrastiveNet(NeuralNet):
         loader.generator.manual_seed(self._stream(epoch, _ORDER))
         with _RANDOM_LOCK:
             torch.manual_seed(self._stream(epoch, _MODEL))
+        if _n_critic_steps(self.module_):
+            own = training_loader(
+                loader.dataset, self.batch_size, seed=self._stream(epoch, _CRITIC)
+            )
+            self._critic_batches = chain.from_iterable(repeat(own))
         if epoch:  # only epoch means are kept: a long training would hoard its batches
             self.history[-1]["batches"] = []
         return self._new_generator(epoch, _AUGMENTATION)
@@ -275,7 +307,8 @@ class ContrastiveNet(NeuralNet):
         return generator.manual_seed(self._stream(epoch, stream))
 
     def __getstate__(self) -> dict[str, Any]:
-        return super().__getstate__() | {"module": None}  # it is there as module_
+        # the module is there as module_
+        return super().__getstate__() | {"module": None, "_critic_batches": None}
 
 
 class MeanTerms(Callback):
@@ -300,6 +333,10 @@ class MeanTerms(Callback):
 
 class _NoCriterion(nn.Module):
     """The objective computes its own loss."""
+
+
+def _n_critic_steps(objective: nn.Module) -> int:
+    return getattr(objective, "n_critic_steps", 0)
 
 
 def _n_rows(batch: Batch) -> int:

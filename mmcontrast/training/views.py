@@ -1,8 +1,9 @@
 """Augmented views of a batch."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
+from torch import Tensor
 
 from ..augmentation import ModalityAugmentation
 from ..nn.multimodal import View
@@ -13,10 +14,11 @@ class Augmenter:
 
     Parameters
     ----------
-    augmentation : ModalityAugmentation or None
-        None leaves views as they are.
+    augmentation : ModalityAugmentation, callable or None
+        None leaves views as they are. A callable is called with a dict of the modalities' batches
+        and a generator, and returns such a dict.
     strength : float
-        Scales the augmentation.
+        Scales a ModalityAugmentation.
     scales : mapping of str to float
         Training standard deviation of each modality.
 
@@ -34,7 +36,7 @@ class Augmenter:
 
     def __init__(
         self,
-        augmentation: ModalityAugmentation | None,
+        augmentation: ModalityAugmentation | Callable[..., Mapping[str, Tensor]] | None,
         strength: float,
         scales: Mapping[str, float],
     ) -> None:
@@ -45,7 +47,7 @@ class Augmenter:
     def __call__(self, view: View, generator: torch.Generator) -> View:
         """Augment a view, drawing from the generator."""
         values = view.values
-        if self.augmentation is not None:
+        if isinstance(self.augmentation, ModalityAugmentation):
             values = self.augmentation(
                 values,
                 lengths=view.lengths,
@@ -53,7 +55,25 @@ class Augmenter:
                 strength=self.strength,
                 generator=generator,
             )
+        elif self.augmentation is not None:
+            values = self.augmentation({k: x.clone() for k, x in values.items()}, generator)
+            _check_augmented(values, view.values)
         # what was left alone is copied, for networks that work in place
         return view._replace(
             values={k: x.clone() if x is view.values[k] else x for k, x in values.items()}
         )
+
+
+def _check_augmented(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    if not isinstance(found, Mapping) or set(found) != set(expected):
+        what = list(found) if isinstance(found, Mapping) else f"a {type(found).__name__}"
+        raise ValueError(
+            f"The augmentation has to return a dict of the modalities {list(expected)}, not {what}."
+        )
+    for name, x in found.items():
+        shape = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+        if shape != tuple(expected[name].shape):
+            raise ValueError(
+                f"The augmentation made {shape} of modality {name!r}; expected a tensor of shape "
+                f"{tuple(expected[name].shape)}, as it was given."
+            )
