@@ -48,17 +48,13 @@ class TargetCoding:
             )
         return cls(mean=y.mean(axis=0), scale=scale)
 
-    @property
-    def n_columns(self) -> int:
-        """Columns of the targets as numbers: one per class, or per regression target."""
-        return len(self.mean if self.classes is None else self.classes)  # type: ignore[arg-type]
-
     def encode(self, y: np.ndarray, owner: str) -> np.ndarray:
         """Class codes of shape (n,), int64, or standardised targets (n, n_targets), float32."""
         if self.classes is None:
-            if y.ndim != 2 or y.shape[1] != self.n_columns:
+            n_targets = len(self.mean)  # type: ignore[arg-type]
+            if y.ndim != 2 or y.shape[1] != n_targets:
                 raise ValueError(
-                    f"y has shape {y.shape}, but {owner} was fitted on {self.n_columns} target(s)."
+                    f"y has shape {y.shape}, but {owner} was fitted on {n_targets} target(s)."
                 )
             return ((y - self.mean) / self.scale).astype(np.float32)
         unknown = np.setdiff1d(y, self.classes)

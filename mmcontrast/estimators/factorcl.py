@@ -215,7 +215,8 @@ default="independent"
         coding = self._target_coding
         return FactorCLObjective(
             encoder,
-            n_target_columns=None if coding is None else coding.n_columns,
+            n_classes=None if coding is None or coding.classes is None else len(coding.classes),
+            n_targets=None if coding is None or coding.mean is None else len(coding.mean),
             head_dim=self.head_dim,
             critic=self.critic,
             critic_dims=tuple(self.critic_dims),

@@ -57,8 +57,10 @@ class FactorCLObjective(nn.Module):
     ----------
     encoder : PooledEncoder
         Of two modalities.
-    n_target_columns : int or None, default=None
-        Columns of the targets, if supervised: classes or regression targets. None: augmentations.
+    n_classes : int or None, default=None
+        Classes, if the condition is the label of a classification, which is one-hot coded.
+    n_targets : int or None, default=None
+        Targets, if the condition is that of a regression. Neither: it is an augmentation.
     head_dim : int or None, default=None
         Size of a head's output; None is that of the embedding.
     critic : str or callable, default="concat"
@@ -99,7 +101,8 @@ class FactorCLObjective(nn.Module):
         self,
         encoder: PooledEncoder,
         *,
-        n_target_columns: int | None = None,
+        n_classes: int | None = None,
+        n_targets: int | None = None,
         head_dim: int | None = None,
         critic: str | Callable[..., nn.Module] = "concat",
         critic_dims: Sequence[int] = (512,),
@@ -115,13 +118,13 @@ class FactorCLObjective(nn.Module):
                 f"{', '.join(map(repr, encoder.names))}."
             )
         self.encoder = encoder
-        self.n_target_columns = n_target_columns
+        self.n_classes = n_classes
+        n_columns = n_classes or n_targets
         self.n_critic_steps = n_critic_steps
         self.independence = independence
         self.factorized = factorized
-        supervised = n_target_columns is not None
         #: Number of augmented views that a call takes.
-        self.n_views = 0 if supervised else n_conditional_pairs
+        self.n_views = 0 if n_columns else n_conditional_pairs
         #: Whether the objective wants the un-augmented view.
         self.needs_original = True
         size = self.head_dim = head_dim or encoder.embed_dim
@@ -129,7 +132,7 @@ class FactorCLObjective(nn.Module):
             ParallelHeads(encoder.embed_dim, 5, hidden_dim=encoder.embed_dim, out_dim=size)
             for _ in encoder.names
         )
-        condition = n_target_columns if supervised else size
+        condition = n_columns or size
         self.critics = nn.ModuleDict()
         for name, term in _TERMS.items():
             x_dim = size + condition * term.conditional
@@ -203,6 +206,7 @@ class FactorCLObjective(nn.Module):
             The total under "loss" and its detached terms under the names of :attr:`term_names`;
             those of NCE with their minus. NaN for a term with fewer than two rows in the batch.
         """
+        original = _required(original)
         embedded, outputs, conditions = self._outputs(views, original, y)
         with torch.autocast(embedded[0].device.type, enabled=False):
             terms = {
@@ -237,6 +241,7 @@ class FactorCLObjective(nn.Module):
         Tensor
             The sum over the two critics, a scalar.
         """
+        original = _required(original)
         with torch.no_grad():
             _, outputs, conditions = self._outputs(views, original, y)
         with torch.autocast(outputs[0].device.type, enabled=False):
@@ -248,17 +253,15 @@ class FactorCLObjective(nn.Module):
         return torch.stack(known).sum() if known else self._nothing()
 
     def _outputs(
-        self, views: Sequence[View], original: View | None, y: Tensor | None
+        self, views: Sequence[View], original: View, y: Tensor | None
     ) -> tuple[list[Tensor], _Pair, list[_Pair]]:
         """Embeddings, outputs of the heads, and the conditions."""
-        if original is None:
-            raise ValueError("FactorCLObjective needs the un-augmented view.")
         embedded, outputs = self._embed(original)
-        if self.n_target_columns is None:
+        if self.n_views:
             return embedded, outputs, [self._embed(view)[1] for view in views]
         if y is None:
             raise ValueError("A supervised FactorCLObjective needs the targets y.")
-        columns = y if y.is_floating_point() else F.one_hot(y, self.n_target_columns)
+        columns = y if self.n_classes is None else F.one_hot(y, self.n_classes)
         columns = columns.to(outputs[0].dtype).expand(_N_HEADS, *columns.shape)
         return embedded, outputs, [(columns, columns)]
 
@@ -278,27 +281,33 @@ class FactorCLObjective(nn.Module):
         fit_critic: bool = False,
     ) -> Tensor | None:
         """A term of the loss, or what its critic is fitted by; None with fewer than two rows."""
-        term, critic = _TERMS[name], self.critics[name]
-        is_club = name in _CLUBS and not fit_critic
+        term = _TERMS[name]
         names = self.encoder.names
         rows = _present(view, names if term.modality is None else (names[term.modality],))
         if rows is not None and rows.sum() < 2:
             return None
+        is_club = name in _CLUBS and not fit_critic
+        uses_condition = term.conditional or term.modality is not None
         values = []
-        for condition in conditions if term.conditional or term.modality is not None else [None]:
-            pair = _inputs(term, outputs, condition)
-            x, other = (part if rows is None else part[rows] for part in pair)
-            if term.modality is not None and y is not None and not y.is_floating_point():
-                # rows of a class have the same one-hot label: it is scored once
-                codes = y if rows is None else y[rows]
-                classes = torch.eye(self.n_target_columns, dtype=x.dtype, device=x.device)
-                scores = critic(x, classes)[:, codes]
-            elif is_club:
-                scores = functional_call(critic, _constants(critic), (x, other))
-            else:
-                scores = critic(x, other)
+        for condition in conditions if uses_condition else conditions[:1]:
+            x, other = _inputs(term, outputs, condition)
+            if rows is not None:
+                x, other = x[rows], other[rows]
+            scores = self._score(name, x, other, constant=is_club)
             values.append(nce_club(scores) if is_club else -info_nce(scores))
         return torch.stack(values).mean()
+
+    def _score(self, name: str, x: Tensor, other: Tensor, *, constant: bool) -> Tensor:
+        """Scores of a term's critic, which may be held constant."""
+        critic = self.critics[name]
+        if constant:
+            weights = {key: value.detach() for key, value in critic.named_parameters()}
+            return functional_call(critic, weights, (x, other))
+        if self.n_classes and _TERMS[name].modality is not None:
+            # rows of a class have the same one-hot label: it is scored once
+            classes = torch.eye(other.shape[1], dtype=x.dtype, device=x.device)
+            return critic(x, classes)[:, other.argmax(1)]
+        return critic(x, other)
 
     def _dependence(self, outputs: _Pair, rows: Tensor | None) -> Tensor | None:
         """Cross-correlation of each modality's unique part with the shared parts of both."""
@@ -334,7 +343,13 @@ def cross_correlation(z1: Tensor, z2: Tensor, eps: float = 1e-6) -> Tensor:
     return ((standard[0].T @ standard[1]) / len(z1)).square().mean()
 
 
-def _inputs(term: _Term, outputs: _Pair, condition: _Pair | None) -> _Pair:
+def _required(original: View | None) -> View:
+    if original is None:
+        raise ValueError("FactorCLObjective needs the un-augmented view.")
+    return original
+
+
+def _inputs(term: _Term, outputs: _Pair, condition: _Pair) -> _Pair:
     """What the critic of a term is given for each row."""
     own = [part[term.head] for part in outputs]
     if term.modality is not None:
@@ -352,11 +367,6 @@ def _present(view: View, names: Sequence[str]) -> Tensor | None:
     """Rows that have all of these modalities; None for all rows."""
     masks = [view.presence[name] for name in names if name in view.presence]
     return torch.stack(masks).all(0) if masks else None
-
-
-def _constants(module: nn.Module) -> dict[str, Tensor]:
-    """Parameters of a module that a loss goes through without changing them."""
-    return {name: parameter.detach() for name, parameter in module.named_parameters()}
 
 
 def _side_by_side(outputs: Tensor) -> Tensor:

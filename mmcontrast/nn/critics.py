@@ -188,12 +188,10 @@ class ConcatCritic(nn.Module):
         x_half, y_half = F.linear(x, self.weight_x, self.bias), F.linear(y, self.weight_y)
         if len(self.rest) > 1:
             return self.rest(torch.relu(x_half[:, None] + y_half))[..., 0]
-        last = self.rest[0]
-        dtype = last.weight.dtype
+        last: Any = self.rest[0]
+        x_half, y_half = (half.to(last.weight.dtype) for half in (x_half, y_half))
         with torch.autocast(x.device.type, enabled=False):
-            return (
-                _PairwiseReLU.apply(x_half.to(dtype), y_half.to(dtype), last.weight[0]) + last.bias
-            )
+            return _PairwiseReLU.apply(x_half, y_half, last.weight[0]) + last.bias
 
     def pairs(self, x: Tensor, y: Tensor) -> Tensor:
         """Score every x with candidates of its own.

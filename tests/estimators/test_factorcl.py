@@ -210,24 +210,25 @@ def test_checkpoints_of_other_labels_are_not_resumed(X, y, tmp_path):
 
 # ------------------------------------------------------------------ targets
 @pytest.mark.parametrize(
-    ("target", "n_columns"),
+    ("target", "n_classes", "n_inputs"),
     [
-        (np.arange(40) % 3, 3),
-        (np.array(["a", "b"] * 20), 2),
-        (np.arange(40) % 2 == 0, 2),
-        (np.linspace(0, 1, 40), 1),
-        (np.random.default_rng(0).normal(size=(40, 2)), 2),
+        (np.arange(40) % 3, 3, 8 + 3),
+        (np.array(["a", "b"] * 20), 2, 8 + 2),
+        (np.arange(40) % 2 == 0, 2, 8 + 2),
+        (np.linspace(0, 1, 40), None, 8 + 1),
+        (np.random.default_rng(0).normal(size=(40, 2)), None, 8 + 2),
     ],
 )
-def test_targets_of_any_kind(X, target, n_columns):
+def test_targets_of_any_kind(X, target, n_classes, n_inputs):
     factorcl = make(supervised=True).fit(X, target)
-    assert factorcl.net_.module_.n_target_columns == n_columns
+    assert factorcl.net_.module_.n_classes == n_classes
+    assert factorcl.net_.module_.critics["nce_unique"].weight_x.shape[1] == n_inputs
     assert np.isfinite(factorcl.score(X, target))
 
 
 def test_whole_numbers_may_be_a_regression(X):
     factorcl = make(supervised=True, target_type="regression").fit(X, np.arange(40))
-    assert factorcl.net_.module_.n_target_columns == 1
+    assert factorcl.net_.module_.n_classes is None
     rescaled = make(supervised=True, target_type="regression").fit(X, 10 * np.arange(40) + 3)
     np.testing.assert_allclose(factorcl.transform(X), rescaled.transform(X), atol=1e-5)
 

@@ -120,13 +120,13 @@ def test_equals_the_formula_with_augmentations(n_pairs):
 
 
 def test_equals_the_formula_with_classes():
-    objective = build(n_target_columns=3)
+    objective = build(n_classes=3)
     y = torch.tensor([0, 1, 2, 1, 1, 0, 2, 2, 0])
     check_equal(objective, draw(), [], y, F.one_hot(y, 3).double())
 
 
 def test_equals_the_formula_with_numbers():
-    objective = build(n_target_columns=2)
+    objective = build(n_targets=2)
     y = torch.randn(9, 2, dtype=torch.float64)
     check_equal(objective, draw(), [], y, y)
 
@@ -214,4 +214,4 @@ def test_misuse_is_named():
     with pytest.raises(ValueError, match="un-augmented view"):
         build()([draw()])
     with pytest.raises(ValueError, match="targets y"):
-        build(n_target_columns=2)([], draw())
+        build(n_classes=2)([], draw())
