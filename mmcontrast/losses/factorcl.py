@@ -223,7 +223,7 @@ class FactorCLObjective(nn.Module):
         return {
             "loss": loss,
             **{name: nan if term is None else term.detach() for name, term in terms.items()},
-            "embedding_std": spread.min(),
+            "embedding_std": spread.mean(),
         }
 
     def critic_loss(

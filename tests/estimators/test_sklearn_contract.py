@@ -3,17 +3,33 @@
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from mmcontrast import CoMM
+from mmcontrast import (
+    CMC,
+    CoMM,
+    CrossModal,
+    CrossSelf,
+    CrossSelfFactorized,
+    SupervisedContrastive,
+)
 
 SMALL = {"embed_dim": 8, "n_heads": 2, "projection_dims": (16, 8), "max_epochs": 2}
+BASELINE = {"embed_dim": 8, "projection_dims": (16, 8), "max_epochs": 1}
 
 
 # some checks fit data far from zero, which has almost no spread on the sphere
-@pytest.mark.filterwarnings("ignore:The embedding of CoMM hardly differs")
+@pytest.mark.filterwarnings("ignore:The embedding of .* hardly")
 @parametrize_with_checks(
     [
         CoMM(**SMALL),
         CoMM(**SMALL, modalities={"first": slice(0, 1), "rest": slice(0, None)}),
+        CrossModal(**BASELINE),
+        CrossSelf(**BASELINE),
+        CrossSelfFactorized(**BASELINE),
+        CMC(**BASELINE),
+        SupervisedContrastive(**BASELINE),
+        SupervisedContrastive(
+            **BASELINE, modalities={"first": slice(0, 1), "rest": slice(0, None)}
+        ),
     ]
 )
 def test_scikit_learn_checks(estimator, check):
