@@ -37,7 +37,8 @@ class TargetCoding:
             if len(classes) < 2:
                 raise ValueError(
                     f"{owner} is supervised and needs at least two classes, but y holds one class: "
-                    f"all {len(y)} labels are {classes.tolist()[0]!r}. Check y, or fit without labels."
+                    f"all {len(y)} labels are {classes.tolist()[0]!r}. Check y, or use it without "
+                    "supervision."
                 )
             return cls(classes=classes)
         scale = y.std(axis=0)

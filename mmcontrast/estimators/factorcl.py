@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._names import did_you_mean
 from ..augmentation import ModalityAugmentation, default_augmentation, unique_augmentation
-from ..losses import FactorCLObjective
+from ..losses import DisentangledObjective, FactorCLObjective
 from ..nn import build_pooled_encoder
 from ._docs import fill_doc
 from ._parts import BaseParts
@@ -33,10 +33,19 @@ class FactorCL(BaseParts):
     embed_dim : int, default=128
         Size of the encoders' output.
     head_dim : int or None, default=None
-        Size of a head's output; a shared part is made of two heads, a unique one of three. None is
-        `embed_dim`.
+        Size of a head's output; None is `embed_dim`. With the objective of the paper a shared part
+        is made of two heads and a unique one of three, else of one each.
+    objective : {"paper", "disentangled"}, default="paper"
+        "paper" is the objective of [1]_. Its unique parts hold shared information as well and its
+        shared parts hold unique information (see Notes); those of "disentangled", which is
+        :class:`~mmcontrast.losses.DisentangledObjective`, hold little of each other.
+    independence : float, default=30.0
+        Weight, in the "disentangled" objective, of the correlation between each unique part and
+        the other modality's shared part.
+    temperature : float, default=0.1
+        Temperature of the "disentangled" objective.
     critic : {"concat", "separable", "bilinear"} or callable, default="concat"
-        Critics of the bounds, see :func:`~mmcontrast.nn.build_critic`.
+        Critics of the paper's bounds, see :func:`~mmcontrast.nn.build_critic`.
     critic_dims : sequence of int, default=(512,)
         Hidden layers of the critics.
     supervised : bool, default=False
@@ -47,8 +56,8 @@ class FactorCL(BaseParts):
         columns, are standardised and given to the critics as they are. "auto" takes strings,
         booleans and whole numbers for classes.
     factorized : bool, default=True
-        False is the ablation OurCL: the same objective, but the encoders' outputs as embedding, in
-        two parts with the modalities' names.
+        False is the ablation OurCL: the paper's objective, but the encoders' outputs as embedding,
+        in two parts with the modalities' names.
     parts : sequence of {"shared1", "shared2", "unique1", "unique2"}, default=all four
         Parts that ``transform`` returns, in this order; 1 and 2 are the modalities in the order of
         the input. They are all trained, so others may be chosen after the fit.
@@ -56,9 +65,6 @@ class FactorCL(BaseParts):
         Steps, on batches of their own, that fit the critics of the upper bounds after each step.
     n_conditional_pairs : int, default=1
         Augmented pairs per row and step, over which the terms with augmentations are averaged.
-    independence : float, default=0.0
-        Weight of the squared correlation between each unique part and the other modality's shared
-        part. 0 is the objective of the paper, whose unique parts hold shared information too.
     augmentation : {"independent", "unique"}, ModalityAugmentation, callable or None, \
 default="independent"
         "independent" augments each modality on its own, as
@@ -84,6 +90,16 @@ default="independent"
     -----
     Columns of a modality that is absent in a row are NaN.
 
+    In the objective of the paper, the heads of the upper bounds are only told what not to hold: a
+    part of what the encoder happens to tell remains in them. The conditional lower bound, with the
+    condition concatenated on both sides and negatives from the marginal, is one of
+    :math:`I(X_1, C; X_2, C)`, which is shared information again, and the bound
+    :math:`I(X_1; X_1')` of a unique head covers all that survives augmentation. The "disentangled"
+    objective keeps the terms that have something to keep, and makes the unique part of one
+    modality uncorrelated with the shared part of the other. A small `head_dim` keeps unique
+    information out of its shared parts, which are not otherwise told to leave it out. The benchmarks in the documentation
+    show what both reach.
+
     References
     ----------
     .. [1] P. P. Liang, Z. Deng, M. Q. Ma, J. Zou, L.-P. Morency and R. Salakhutdinov. "Factorized
@@ -104,7 +120,8 @@ default="independent"
 
     _history_terms = (
         'the terms "nce_shared", "club_shared", "modality_<name>", "club_unique" and\n'
-        '    "nce_unique" (those of NCE with their minus), "critic_loss"'
+        '    "nce_unique" (those of NCE with their minus) and "critic_loss", or with the other\n'
+        '    objective "shared", "modality_<name>" and "independence"'
     )
     _min_modalities = _max_modalities = 2
 
@@ -119,7 +136,9 @@ default="independent"
         "parts": ["array-like"],
         "n_critic_steps": [Interval(Integral, 0, None, closed="left")],
         "n_conditional_pairs": [Interval(Integral, 1, None, closed="left")],
+        "objective": [StrOptions({"paper", "disentangled"})],
         "independence": [Interval(Real, 0, None, closed="left")],
+        "temperature": [Interval(Real, 0, None, closed="neither")],
         "augmentation": [
             StrOptions({"independent", "unique"}),
             ModalityAugmentation,
@@ -135,6 +154,9 @@ default="independent"
         converters: Any = "auto",
         embed_dim: int = 128,
         head_dim: int | None = None,
+        objective: str = "paper",
+        independence: float = 30.0,
+        temperature: float = 0.1,
         critic: str | Callable[..., torch.nn.Module] = "concat",
         critic_dims: Sequence[int] = (512,),
         supervised: bool = False,
@@ -143,7 +165,6 @@ default="independent"
         parts: Sequence[str] = _PARTS,
         n_critic_steps: int = 1,
         n_conditional_pairs: int = 1,
-        independence: float = 0.0,
         augmentation: Any = "independent",
         augmentation_strength: float = 1.0,
         modalities: Mapping[str, Any] | None = None,
@@ -171,6 +192,9 @@ default="independent"
         self.converters = converters
         self.embed_dim = embed_dim
         self.head_dim = head_dim
+        self.objective = objective
+        self.independence = independence
+        self.temperature = temperature
         self.critic = critic
         self.critic_dims = critic_dims
         self.supervised = supervised
@@ -179,7 +203,6 @@ default="independent"
         self.parts = parts
         self.n_critic_steps = n_critic_steps
         self.n_conditional_pairs = n_conditional_pairs
-        self.independence = independence
         self.augmentation = augmentation
         self.augmentation_strength = augmentation_strength
         self.modalities = modalities
@@ -207,23 +230,38 @@ default="independent"
     def _target_type(self) -> str | None:
         return self.target_type if self.supervised else None
 
-    def _build_objective(self, row_shapes: Mapping[str, tuple[int, ...]]) -> FactorCLObjective:
+    def _build_objective(self, row_shapes: Mapping[str, tuple[int, ...]]) -> torch.nn.Module:
         _check_parts(self.parts)
         encoder = build_pooled_encoder(
             row_shapes, self.embed_dim, encoders=self.encoders, converters=self.converters
         )
         coding = self._target_coding
-        return FactorCLObjective(
+        sizes = {
+            "n_classes": None if coding is None or coding.classes is None else len(coding.classes),
+            "n_targets": None if coding is None or coding.mean is None else len(coding.mean),
+            "head_dim": self.head_dim,
+        }
+        if self.objective == "paper":
+            return FactorCLObjective(
+                encoder,
+                **sizes,
+                critic=self.critic,
+                critic_dims=tuple(self.critic_dims),
+                n_conditional_pairs=self.n_conditional_pairs,
+                n_critic_steps=self.n_critic_steps,
+                factorized=self.factorized,
+            )
+        if not self.factorized:
+            raise ValueError(
+                'factorized=False is an ablation of objective="paper"; the "disentangled" '
+                "objective is made for its parts."
+            )
+        return DisentangledObjective(
             encoder,
-            n_classes=None if coding is None or coding.classes is None else len(coding.classes),
-            n_targets=None if coding is None or coding.mean is None else len(coding.mean),
-            head_dim=self.head_dim,
-            critic=self.critic,
-            critic_dims=tuple(self.critic_dims),
-            n_conditional_pairs=self.n_conditional_pairs,
-            n_critic_steps=self.n_critic_steps,
+            **sizes,
+            n_views=self.n_conditional_pairs,
             independence=float(self.independence),
-            factorized=self.factorized,
+            temperature=self.temperature,
         )
 
     def _chosen_parts(self, parts: Mapping[str, Any]) -> Sequence[str]:

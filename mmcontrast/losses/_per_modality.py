@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..nn.multimodal import PooledEncoder, View
+from ._common import full_precision, zero_loss
 from .comm import embedding_std
 
 
@@ -66,7 +67,7 @@ class PerModalityObjective(nn.Module):
         presence: Mapping[str, Tensor],
     ) -> dict[str, Tensor]:
         """Loss, detached terms and spread of the embeddings, under the names of `term_names`."""
-        total = torch.stack(list(terms.values())).sum() if terms else self._nothing()
+        total = torch.stack(list(terms.values())).sum() if terms else zero_loss(self)
         nan = total.new_full((), torch.nan)
         spread = [
             embedding_std(z.detach().flatten(0, 1))
@@ -81,10 +82,6 @@ class PerModalityObjective(nn.Module):
             },
             "embedding_std": torch.stack(spread).mean() if spread else nan,
         }
-
-    def _nothing(self) -> Tensor:
-        """A loss of zero that backward can be called on, where no row has what a term needs."""
-        return 0 * torch.stack([p.sum() for p in self.parameters() if p.requires_grad]).sum()
 
     @property
     def term_names(self) -> list[str]:
@@ -129,6 +126,5 @@ def project(
             continue
         z = present_rows(embedded[name], presence.get(name))
         if z.shape[1] > 1:
-            p = head(z)
-            projected[name] = p if p.dtype == torch.float64 else p.float()
+            projected[name] = full_precision(head(z))
     return projected

@@ -11,6 +11,7 @@ from torch.func import functional_call
 from ..nn.critics import build_critic
 from ..nn.heads import ParallelHeads
 from ..nn.multimodal import PooledEncoder, View
+from ._common import full_precision, rows_with, zero_loss
 from .comm import embedding_std
 from .mutual_information import info_nce, nce_club
 
@@ -71,9 +72,6 @@ class FactorCLObjective(nn.Module):
         Augmented pairs per row, over which the terms with a condition are averaged.
     n_critic_steps : int, default=1
         Steps on the critics after each step on the loss.
-    independence : float, default=0.0
-        Weight of :func:`cross_correlation` between unique and shared parts, which the paper does
-        not have.
     factorized : bool, default=True
         Whether the representation is made of the heads' outputs or of the embeddings.
 
@@ -108,7 +106,6 @@ class FactorCLObjective(nn.Module):
         critic_dims: Sequence[int] = (512,),
         n_conditional_pairs: int = 1,
         n_critic_steps: int = 1,
-        independence: float = 0.0,
         factorized: bool = True,
     ) -> None:
         super().__init__()
@@ -121,7 +118,6 @@ class FactorCLObjective(nn.Module):
         self.n_classes = n_classes
         n_columns = n_classes or n_targets
         self.n_critic_steps = n_critic_steps
-        self.independence = independence
         self.factorized = factorized
         #: Number of augmented views that a call takes.
         self.n_views = 0 if n_columns else n_conditional_pairs
@@ -156,8 +152,7 @@ class FactorCLObjective(nn.Module):
     @property
     def term_names(self) -> list[str]:
         """Names of the values that a call returns."""
-        independence = ["cross_correlation"] if self.independence else []
-        return ["loss", *map(self._name, _TERMS), *independence, "embedding_std"]
+        return ["loss", *map(self._name, _TERMS), "embedding_std"]
 
     def _name(self, term: str) -> str:
         modality = _TERMS[term].modality
@@ -210,14 +205,10 @@ class FactorCLObjective(nn.Module):
         embedded, outputs, conditions = self._outputs(views, original, y)
         with torch.autocast(embedded[0].device.type, enabled=False):
             terms = {
-                self._name(name): self._term(name, outputs, conditions, original, y)
-                for name in _TERMS
+                self._name(name): self._term(name, outputs, conditions, original) for name in _TERMS
             }
-            if self.independence:
-                rows = _present(original, self.encoder.names)
-                terms["cross_correlation"] = self._dependence(outputs, rows)
             known = [term for term in terms.values() if term is not None]
-            loss = torch.stack(known).sum() if known else self._nothing()
+            loss = torch.stack(known).sum() if known else zero_loss(self)
         nan = loss.new_full((), torch.nan)
         spread = torch.stack([embedding_std(z.detach()) for z in embedded])
         return {
@@ -246,11 +237,10 @@ class FactorCLObjective(nn.Module):
             _, outputs, conditions = self._outputs(views, original, y)
         with torch.autocast(outputs[0].device.type, enabled=False):
             losses = [
-                self._term(name, outputs, conditions, original, y, fit_critic=True)
-                for name in _CLUBS
+                self._term(name, outputs, conditions, original, fit_critic=True) for name in _CLUBS
             ]
         known = [loss for loss in losses if loss is not None]
-        return torch.stack(known).sum() if known else self._nothing()
+        return torch.stack(known).sum() if known else zero_loss(self)
 
     def _outputs(
         self, views: Sequence[View], original: View, y: Tensor | None
@@ -268,7 +258,7 @@ class FactorCLObjective(nn.Module):
     def _embed(self, view: View) -> tuple[list[Tensor], _Pair]:
         embedded = list(self.encoder(view).values())
         first, second = (heads(z) for heads, z in zip(self.heads, embedded, strict=True))
-        return embedded, (_full_precision(first), _full_precision(second))
+        return embedded, (full_precision(first), full_precision(second))
 
     def _term(
         self,
@@ -276,14 +266,13 @@ class FactorCLObjective(nn.Module):
         outputs: _Pair,
         conditions: list[_Pair],
         view: View,
-        y: Tensor | None,
         *,
         fit_critic: bool = False,
     ) -> Tensor | None:
         """A term of the loss, or what its critic is fitted by; None with fewer than two rows."""
         term = _TERMS[name]
         names = self.encoder.names
-        rows = _present(view, names if term.modality is None else (names[term.modality],))
+        rows = rows_with(view, names if term.modality is None else (names[term.modality],))
         if rows is not None and rows.sum() < 2:
             return None
         is_club = name in _CLUBS and not fit_critic
@@ -309,39 +298,6 @@ class FactorCLObjective(nn.Module):
             return critic(x, classes)[:, other.argmax(1)]
         return critic(x, other)
 
-    def _dependence(self, outputs: _Pair, rows: Tensor | None) -> Tensor | None:
-        """Cross-correlation of each modality's unique part with the shared parts of both."""
-        if rows is not None and rows.sum() < 2:
-            return None
-        parts = [part if rows is None else part[:, rows] for part in outputs]
-        shared = [_side_by_side(part[_SHARED]) for part in parts]
-        unique = [_side_by_side(part[_UNIQUE]) for part in parts]
-        terms = [cross_correlation(unique[m], shared[1 - m].detach()) for m in range(2)]
-        return self.independence * torch.stack(terms).sum()
-
-    def _nothing(self) -> Tensor:
-        """A loss of zero, where no row has what a term needs."""
-        return 0 * torch.stack([p.sum() for p in self.parameters() if p.requires_grad]).sum()
-
-
-def cross_correlation(z1: Tensor, z2: Tensor, eps: float = 1e-6) -> Tensor:
-    """Mean squared correlation between the columns of two embeddings over a batch.
-
-    Parameters
-    ----------
-    z1 : Tensor of shape (n_rows, d1)
-    z2 : Tensor of shape (n_rows, d2)
-    eps : float, default=1e-6
-        Added to the variances.
-
-    Returns
-    -------
-    Tensor
-        A scalar between 0 and 1.
-    """
-    standard = [(z - z.mean(0)) / (z.var(0, unbiased=False) + eps).sqrt() for z in (z1, z2)]
-    return ((standard[0].T @ standard[1]) / len(z1)).square().mean()
-
 
 def _required(original: View | None) -> View:
     if original is None:
@@ -363,16 +319,6 @@ def _inputs(term: _Term, outputs: _Pair, condition: _Pair) -> _Pair:
     return first, second
 
 
-def _present(view: View, names: Sequence[str]) -> Tensor | None:
-    """Rows that have all of these modalities; None for all rows."""
-    masks = [view.presence[name] for name in names if name in view.presence]
-    return torch.stack(masks).all(0) if masks else None
-
-
 def _side_by_side(outputs: Tensor) -> Tensor:
     """Outputs of several heads (n_heads, n_rows, dim) as columns (n_rows, n_heads * dim)."""
     return outputs.transpose(0, 1).flatten(1)
-
-
-def _full_precision(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()

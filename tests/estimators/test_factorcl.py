@@ -139,6 +139,22 @@ def test_columns_of_an_absent_modality_are_nan(X):
     assert np.isfinite(make().fit(some).history_["train_loss"]).all()
 
 
+def test_parts_of_the_disentangled_objective(X, y, tmp_path):
+    for supervised in (False, True):
+        factorcl = make(objective="disentangled", head_dim=5, supervised=supervised).fit(X, y)
+        Z = factorcl.transform(X)
+        assert Z.shape == (40, 20)
+        assert list(factorcl.split(Z)) == ["shared1", "shared2", "unique1", "unique2"]
+        names = ["shared", "modality_eeg", "modality_fnirs", "independence"]
+        history = factorcl.history_
+        total = sum(np.array(history[name]) for name in names)
+        np.testing.assert_allclose(history["train_loss"], total, rtol=1e-4)
+        factorcl.save(tmp_path)
+        np.testing.assert_array_equal(FactorCL.load(tmp_path).transform(X), Z)
+    with pytest.raises(ValueError, match='factorized=False is an ablation of objective="paper"'):
+        make(objective="disentangled", factorized=False).fit(X)
+
+
 # ------------------------------------------------------------------ training
 def test_history_has_the_terms(X):
     history = make().fit(X).history_
@@ -387,26 +403,42 @@ def test_what_split_was_not_given_by_transform(X):
 
 
 # ------------------------------------------------------------------ what it is for
-@pytest.mark.parametrize("supervised", [False, True])
-def test_parts_hold_what_they_are_named_after(supervised):
+def fit_on_latents(supervised, **params):
+    """R² of each part (row) for each latent."""
     X, latents = make_latents()
     y = np.hstack(list(latents.values())) > 0
     labels = y @ (1 << np.arange(y.shape[1])) % 8  # a bit of each
     masks = {name: FeatureMasking(0.2) for name in X.names}
     factorcl = FactorCL(
-        embed_dim=16,
-        critic_dims=(32,),
         supervised=supervised,
         learning_rate=1e-3,
-        batch_size=64,
-        max_epochs=10,
         augmentation=make_augmentation(**masks),
         random_state=0,
+        **params,
     ).fit(X[:1500], labels[:1500])
     losses = factorcl.history_["train_loss"]
     assert losses[-1] < losses[0] - 1
     parts = factorcl.split(factorcl.transform(X))
-    assert r2(parts["unique1"], latents["w2"]) < 0.1
-    assert r2(parts["unique2"], latents["w1"]) < 0.1
-    assert r2(parts["shared1"], latents["ws"]) > 0.8
-    assert r2(parts["unique1"], latents["w1"]) > 0.6
+    return {part: {w: r2(z, latents[w]) for w in latents} for part, z in parts.items()}
+
+
+@pytest.mark.parametrize("supervised", [False, True])
+def test_what_the_parts_of_the_paper_hold(supervised):
+    small = {"embed_dim": 16, "critic_dims": (32,), "batch_size": 64, "max_epochs": 10}
+    found = fit_on_latents(supervised, **small)
+    assert found["unique1"]["w2"] < 0.1
+    assert found["unique2"]["w1"] < 0.1
+    assert found["shared1"]["ws"] > 0.8
+    assert found["unique1"]["w1"] > 0.6
+
+
+@pytest.mark.parametrize("supervised", [False, True])
+def test_disentangled_parts_hold_little_of_each_other(supervised):
+    sizes = {"embed_dim": 32, "head_dim": 8, "batch_size": 128, "max_epochs": 40}
+    found = fit_on_latents(supervised, objective="disentangled", **sizes)
+    for part, own in {"shared1": "ws", "shared2": "ws", "unique1": "w1", "unique2": "w2"}.items():
+        assert found[part][own] > 0.7, part
+        others = [value for latent, value in found[part].items() if latent != own]
+        assert max(others) < found[part][own] - 0.4, part
+    assert found["unique1"]["ws"] < 0.15
+    assert found["unique2"]["ws"] < 0.15

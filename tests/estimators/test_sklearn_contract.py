@@ -9,10 +9,12 @@ from mmcontrast import (
     CrossModal,
     CrossSelf,
     CrossSelfFactorized,
+    FactorCL,
     SupervisedContrastive,
 )
 
 SMALL = {"embed_dim": 8, "n_heads": 2, "projection_dims": (16, 8), "max_epochs": 2}
+FACTORCL = {"embed_dim": 8, "critic_dims": (16,), "max_epochs": 1}
 BASELINE = {"embed_dim": 8, "projection_dims": (16, 8), "max_epochs": 1}
 
 
@@ -22,6 +24,9 @@ BASELINE = {"embed_dim": 8, "projection_dims": (16, 8), "max_epochs": 1}
     [
         CoMM(**SMALL),
         CoMM(**SMALL, modalities={"first": slice(0, 1), "rest": slice(0, None)}),
+        FactorCL(**FACTORCL),
+        FactorCL(**FACTORCL, supervised=True, parts=("unique2", "shared1")),
+        FactorCL(**FACTORCL, objective="disentangled"),
         CrossModal(**BASELINE),
         CrossSelf(**BASELINE),
         CrossSelfFactorized(**BASELINE),

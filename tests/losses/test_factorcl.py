@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 
 from mmcontrast.losses import FactorCLObjective
-from mmcontrast.losses.factorcl import cross_correlation
 from mmcontrast.nn import View, build_pooled_encoder
 
 SHAPES = {"a": (5,), "b": (3, 8)}
@@ -184,28 +183,6 @@ def test_parts_are_the_outputs_of_their_heads():
     torch.testing.assert_close(encoded["shared1"], expected)
     whole = build(factorized=False)
     torch.testing.assert_close(whole.encode(view)["a"], z["a"])
-
-
-def test_cross_correlation():
-    generator = torch.Generator().manual_seed(0)
-    z = torch.randn(500, 3, generator=generator, dtype=torch.float64)
-    other = torch.randn(500, 2, generator=generator, dtype=torch.float64)
-    both = torch.corrcoef(torch.cat([z, other], dim=1).T)
-    expected = both[:3, 3:].square().mean()
-    torch.testing.assert_close(cross_correlation(5 * z + 1, other), expected, rtol=1e-5, atol=0)
-    assert cross_correlation(z[:, :1], -2 * z[:, :1]).item() == pytest.approx(1, abs=1e-5)
-
-
-def test_independence_adds_its_term():
-    objective, with_penalty = build(), build(independence=2.0)
-    views, view = [draw(seed=1)], draw()
-    plain, found = objective(views, view), with_penalty(views, view)
-    parts = with_penalty.encode(view)
-    penalty = cross_correlation(parts["unique1"], parts["shared2"]) + cross_correlation(
-        parts["unique2"], parts["shared1"]
-    )
-    torch.testing.assert_close(found["cross_correlation"], 2 * penalty.detach())
-    torch.testing.assert_close(found["loss"], plain["loss"] + 2 * penalty)
 
 
 def test_misuse_is_named():
