@@ -108,3 +108,40 @@ def test_the_environment_names_neither_machine_nor_paths(benchmark):
     assert "/home" not in text
     assert str(Path.cwd()) not in text
     assert json.loads(text)["versions"]["torch"] == torch.__version__
+
+
+def small_factorcl_setting(factorcl_step, critic_dims):
+    return factorcl_step.Setting((20,), critic_dims, n_features=7, embed_dim=8, batch_size=12)
+
+
+@pytest.mark.parametrize("critic_dims", [(16,), (16, 9)])
+def test_plain_factorcl_does_the_arithmetic_of_the_library(benchmark, critic_dims):
+    factorcl_step = benchmark("factorcl_step")
+    setting = small_factorcl_setting(factorcl_step, critic_dims)
+    assert factorcl_step.largest_difference(setting) < factorcl_step.SAME
+
+
+def test_plain_factorcl_has_thirteen_optimisers_over_all_parameters(benchmark):
+    factorcl_step = benchmark("factorcl_step")
+    setting = small_factorcl_setting(factorcl_step, (16,))
+    plain = factorcl_step.PlainFactorCL(factorcl_step.make_objective(setting))
+    main, critics = plain.optimisers()
+    held = [p for o in [*main, critics] for group in o.param_groups for p in group["params"]]
+    assert len(main) + 1 == 13
+    assert {id(p) for p in held} == {id(p) for p in plain.parameters()}
+    assert len(held) == len(list(plain.parameters()))
+
+
+def test_factorcl_step_writes_what_it_measured(benchmark, monkeypatch, tmp_path):
+    factorcl_step = benchmark("factorcl_step")
+    setting = small_factorcl_setting(factorcl_step, (16,))
+    monkeypatch.setattr(factorcl_step, "SETTINGS", {"paper": setting, "code": setting})
+    options = ("--n-steps", 1, "--repeats", 2, "--out", tmp_path / "s.json")
+    code = run(factorcl_step, monkeypatch, *options)
+    result = json.loads((tmp_path / "s.json").read_text())
+    assert code == (0 if result["promise_kept"] else 1)
+    measured = result["step"]["paper"]
+    seconds = measured["seconds"]
+    pairs = zip(seconds["plain"]["values"], seconds["mmcontrast"]["values"], strict=True)
+    assert measured["ratio"]["values"] == pytest.approx([p / m for p, m in pairs])
+    assert "| paper" in (tmp_path / "s.md").read_text()
