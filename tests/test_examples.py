@@ -36,6 +36,13 @@ def test_quickstart(tmp_path):
     assert (tmp_path / "quickstart.png").stat().st_size > 10_000
 
 
+def test_trifeature(tmp_path):
+    pytest.importorskip("matplotlib")
+    text = run("plot_trifeature.py", tmp_path)
+    assert "biased=1: 100% of the pairs respect the map" in text
+    assert len(list(tmp_path.glob("*.png"))) == 2
+
+
 @pytest.mark.slow
 def test_grid_search(tmp_path):
     pytest.importorskip("matplotlib")
