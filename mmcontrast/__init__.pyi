@@ -4,6 +4,7 @@ from . import estimators as estimators
 from . import information as information
 from . import losses as losses
 from . import nn as nn
+from . import preprocessing as preprocessing
 from . import training as training
 from .estimators import CMC as CMC
 from .estimators import CoMM as CoMM

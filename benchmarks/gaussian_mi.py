@@ -1,0 +1,253 @@
+"""Bounds on the mutual information of Gaussians during training: Figure 3 of FactorCL.
+
+Variables of d dimensions share 2, 4, 6, 8 and then 10 nats. For each d one critic (InfoNCE, and
+NCE-CLUB from the same critic) and one conditional distribution (CLUB) are trained on fresh batches
+of 64, level after level without starting anew. After each level all are evaluated on batches that
+none of them has seen. The critic counts as converged if InfoNCE on those batches, going on as in
+the second half of the level, would gain less than 1 % if the level took as long again; to compare
+two points of time is not enough, for the noise of the training hides a slow rise. Only then is
+NCE-CLUB called a bound.
+
+    python benchmarks/gaussian_mi.py --quick
+    python benchmarks/gaussian_mi.py --full --plot figure3.png
+
+The first takes about ten minutes on one core, the second, of the paper's size, some hours. Both
+print a table and write ``results/gaussian_mi.json`` and ``results/gaussian_mi.md``.
+"""
+
+import argparse
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import linear_regression
+from typing import Any
+
+import torch
+from _report import RESULTS, environment, machine_line, summary, table, write_json
+from torch import Tensor
+
+from mmcontrast.losses import info_nce, nce_club
+from mmcontrast.nn import GaussianConditional, build_critic
+
+BOUNDS = ("InfoNCE", "CLUB", "NCE-CLUB")
+# batches of an evaluation, and evaluations in the second half of a level
+N_EVALUATION, N_LOOKS = 50, 10
+# share of InfoNCE by which a converged critic would improve if the level took as long again
+NO_RISE = 0.01
+PAPER = (
+    "InfoNCE saturates at log 64 = 4.16; NCE-CLUB is a stable upper bound; CLUB falls to 0 at "
+    "d = 200 (read from Figure 3, which has no numbers)"
+)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of a run."""
+
+    dims: tuple[int, ...] = (20, 50, 100, 200)
+    levels: tuple[float, ...] = (2.0, 4.0, 6.0, 8.0, 10.0)
+    n_steps: int = 4000
+    batch_size: int = 64
+    critic: str = "concat"
+    hidden: int = 512
+    learning_rate: float = 5e-4
+    n_seeds: int = 5
+
+
+FULL = Sizes()
+QUICK = Sizes(n_steps=1500, hidden=128, n_seeds=3)
+
+
+class Gaussians:
+    """Pairs of normal variables with a given information, split evenly over dimensions."""
+
+    def __init__(self, dim: int, seed: int) -> None:
+        self.dim = dim
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def draw(self, information: float, n_rows: int) -> tuple[Tensor, Tensor]:
+        rho = math.sqrt(-math.expm1(-2 * information / self.dim))
+        x, noise = torch.randn(2, n_rows, self.dim, generator=self.generator)
+        return x, rho * x + math.sqrt(1 - rho**2) * noise
+
+
+class Contest:
+    """A critic and a conditional distribution in training on the same batches."""
+
+    def __init__(self, dim: int, sizes: Sizes, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.sizes = sizes
+        self.data = Gaussians(dim, seed)
+        self.critic = build_critic(sizes.critic, dim, dim, (sizes.hidden,))
+        self.conditional = GaussianConditional(dim, dim, (sizes.hidden,))
+        parameters = [*self.critic.parameters(), *self.conditional.parameters()]
+        self.optimizer = torch.optim.Adam(parameters, lr=sizes.learning_rate)
+
+    def train(self, information: float, n_steps: int) -> None:
+        for _ in range(n_steps):
+            x, y = self.data.draw(information, self.sizes.batch_size)
+            self.optimizer.zero_grad()
+            # the two share no weights: the sum is trained as each alone would be
+            loss = -info_nce(self.critic(x, y)) - self.conditional.log_prob(x, y).mean()
+            loss.backward()
+            self.optimizer.step()
+
+    @torch.no_grad()
+    def evaluate(self, batches: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+        """Bounds of every batch."""
+        found = [
+            (info_nce(scores), nce_club(self.conditional.scores(x, y)), nce_club(scores))
+            for x, y in batches
+            for scores in [self.critic(x, y)]
+        ]
+        return dict(zip(BOUNDS, torch.tensor(found).T, strict=True))
+
+    def level(self, information: float) -> dict[str, Any]:
+        """Train at one level; the bounds, and whether InfoNCE was still rising."""
+        fresh = Gaussians(self.data.dim, 10_000 + int(information))
+        batches = [fresh.draw(information, self.sizes.batch_size) for _ in range(N_EVALUATION)]
+        n_steps, n_looks = self.sizes.n_steps, min(N_LOOKS, self.sizes.n_steps // 2)
+        between = n_steps // 2 // n_looks
+        self.train(information, n_steps - n_looks * between)
+        looks = []
+        for _ in range(n_looks):
+            self.train(information, between)
+            found = self.evaluate(batches)
+            looks.append(found["InfoNCE"].mean().item())
+        slope = linear_regression(range(n_looks), looks).slope / between
+        return {
+            "truth": information,
+            "looks": looks,
+            "rise": slope * n_steps,
+            "converged": slope * n_steps <= NO_RISE * looks[-1],
+            "stderr": {k: v.std().item() / math.sqrt(N_EVALUATION) for k, v in found.items()},
+            **{k: v.mean().item() for k, v in found.items()},
+        }
+
+
+def measure(sizes: Sizes) -> list[dict[str, Any]]:
+    """Every seed, dimension and level."""
+    rows = []
+    for seed in range(sizes.n_seeds):
+        for dim in sizes.dims:
+            contest = Contest(dim, sizes, seed)
+            rows += [{"seed": seed, "dim": dim, **contest.level(mi)} for mi in sizes.levels]
+            print(f"seed {seed}, d = {dim} done", file=sys.stderr)
+    return rows
+
+
+def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Over seeds, for every dimension and level."""
+    result = []
+    for dim, truth in dict.fromkeys((row["dim"], row["truth"]) for row in rows):
+        of_cell = [row for row in rows if (row["dim"], row["truth"]) == (dim, truth)]
+        cell: dict[str, Any] = {k: summary([row[k] for row in of_cell]) for k in BOUNDS}
+        cell |= {"dim": dim, "truth": truth, "converged": sum(r["converged"] for r in of_cell)}
+        result.append(cell)
+    return result
+
+
+def kept(rows: list[dict[str, Any]], batch_size: int) -> dict[str, bool]:
+    """What is promised of the bounds, checked on every single run."""
+    return {
+        "InfoNCE <= log(batch)": all(r["InfoNCE"] <= math.log(batch_size) for r in rows),
+        "InfoNCE <= truth": all(
+            r["InfoNCE"] <= r["truth"] + 3 * r["stderr"]["InfoNCE"] for r in rows
+        ),
+        "NCE-CLUB >= truth once converged": all(
+            r["NCE-CLUB"] >= r["truth"] for r in rows if r["converged"]
+        ),
+    }
+
+
+def as_markdown(result: Mapping[str, Any]) -> str:
+    sizes, n_seeds = result["sizes"], result["sizes"]["n_seeds"]
+    header = ["d", "truth", *BOUNDS, "NCE-CLUB / truth", "converged"]
+    body = []
+    for cell in result["cells"]:
+        numbers = [f"{cell[name]['mean']:.2f} ± {cell[name]['sd']:.2f}" for name in BOUNDS]
+        ratio = f"{cell['NCE-CLUB']['mean'] / cell['truth']:.2f}"
+        converged = f"{cell['converged']} of {n_seeds}"
+        body.append([str(cell["dim"]), f"{cell['truth']:g}", *numbers, ratio, converged])
+    promises = "\n".join(f"- {k}: {'yes' if v else 'NO'}" for k, v in result["kept"].items())
+    full = asdict(FULL)
+    return f"""# Bounds on the mutual information of Gaussians
+
+Batches of {sizes["batch_size"]}, {sizes["n_steps"]} steps per level (the paper: {full["n_steps"]}),
+{sizes["critic"]} critic with {sizes["hidden"]} hidden units (--full: {full["hidden"]}), in nats,
+evaluated on batches not seen in training; mean and standard deviation over {n_seeds} seeds.
+
+{table(header, body)}
+
+In every single run:
+
+{promises}
+
+"converged" is the number of seeds in which InfoNCE on held-out batches no longer rose (by its trend
+over the second half of the level, less than 1 % in another {sizes["n_steps"]} steps).
+
+The paper: {PAPER}.
+
+{machine_line(result["environment"])}
+"""
+
+
+def plot(cells: list[dict[str, Any]], path: Path) -> None:
+    import matplotlib.pyplot as plt
+
+    dims = list(dict.fromkeys(cell["dim"] for cell in cells))
+    fig, axes = plt.subplots(
+        1, len(dims), figsize=(3 * len(dims), 3), sharey=True, squeeze=False, layout="constrained"
+    )
+    for ax, dim in zip(axes[0], dims, strict=True):
+        own = [cell for cell in cells if cell["dim"] == dim]
+        truth = [cell["truth"] for cell in own]
+        ax.plot(truth, truth, "k--", label="truth")
+        for name in BOUNDS:
+            means, sds = ([cell[name][k] for cell in own] for k in ("mean", "sd"))
+            ax.errorbar(truth, means, sds, marker="o", capsize=3, label=name)
+        ax.set(title=f"d = {dim}", xlabel="mutual information (nats)")
+    axes[0, 0].set_ylabel("bound (nats)")
+    axes[0, 0].legend()
+    fig.savefig(path, dpi=150)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="smaller and shorter (the default)")
+    size.add_argument("--full", action="store_true", help="the paper's size")
+    parser.add_argument("--seeds", type=int, help="number of seeds")
+    parser.add_argument("--steps", type=int, help="steps per level")
+    parser.add_argument("--dims", type=int, nargs="+", help="dimensions of x and y")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--plot", type=Path, help="where to draw the figure")
+    parser.add_argument("--out", type=Path, default=RESULTS / "gaussian_mi.json")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    chosen = asdict(FULL if options.full else QUICK)
+    given = {"n_seeds": options.seeds, "n_steps": options.steps, "dims": options.dims}
+    sizes = Sizes(**chosen | {k: v for k, v in given.items() if v is not None})
+
+    rows = measure(sizes)
+    result: dict[str, Any] = {
+        "environment": environment(),
+        "sizes": asdict(sizes),
+        "paper": PAPER,
+        "kept": kept(rows, sizes.batch_size),
+        "cells": summarise(rows),
+        "runs": rows,
+    }
+    write_json(options.out, result)
+    report = as_markdown(result)
+    options.out.with_suffix(".md").write_text(report, encoding="utf-8")
+    print(report)
+    if options.plot:
+        plot(result["cells"], options.plot)
+    return 0 if all(result["kept"].values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
