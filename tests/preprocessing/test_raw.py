@@ -1,0 +1,284 @@
+"""From recordings to epochs: clocks, rates, rejection, haemoglobin."""
+
+import mne
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.linear_model import LinearRegression
+
+from mmcontrast import Modalities, make_modality_transformer
+from mmcontrast.preprocessing import (
+    BandPower,
+    HaemodynamicFeatures,
+    epochs_from_raws,
+    estimate_clock,
+    haemoglobin_from_raw,
+)
+
+EEG_SFREQ, FNIRS_SFREQ, SECONDS = 200.0, 10.0, 300
+ONSETS = np.arange(10, 270, 20.0)
+
+
+def raw_of(values, sfreq, types, first_samp=0):
+    info = mne.create_info(len(values), sfreq, types)
+    return mne.io.RawArray(values, info, first_samp=first_samp, verbose="error")
+
+
+@pytest.fixture
+def recordings():
+    """Each signal is its own time in seconds since the first sample, in µV and µM."""
+    eeg = np.tile(1e-6 * np.arange(SECONDS * 200) / EEG_SFREQ, (3, 1))
+    fnirs = np.tile(1e-6 * np.arange(SECONDS * 10) / FNIRS_SFREQ, (2, 1))
+    return raw_of(eeg, EEG_SFREQ, "eeg", 400), raw_of(fnirs, FNIRS_SFREQ, ["hbo", "hbr"], 30)
+
+
+@pytest.fixture
+def events():
+    samples = (ONSETS * EEG_SFREQ).astype(int) + 400
+    return np.c_[samples, 0 * samples, np.arange(len(samples)) % 2 + 1]
+
+
+def test_epochs_hold_what_happened_at_the_same_time(recordings, events):
+    offset, drift = 3.2, 2e-3
+    eeg, fnirs = epochs_from_raws(
+        *recordings,
+        events,
+        eeg_window=(-0.5, 1),
+        fnirs_window=(-1, 12),
+        clock_offset=offset,
+        clock_drift=drift,
+    )
+    np.testing.assert_allclose(eeg.get_data()[:, 0, 100], 1e-6 * ONSETS)
+    at_event = fnirs.get_data()[:, 0, 10]
+    np.testing.assert_allclose(at_event, 1e-6 * (offset + (1 + drift) * ONSETS), atol=0.051e-6)
+    assert (eeg.tmin, eeg.tmax, fnirs.tmin, fnirs.tmax) == (-0.5, 1, -1, 12)
+    X = Modalities(eeg=eeg, fnirs=fnirs)
+    assert X.row_shapes == {"eeg": (3, 301), "fnirs": (2, 131)}
+    np.testing.assert_array_equal(
+        Modalities.from_epochs(eeg=eeg, fnirs=fnirs).event_codes, events[:, 2]
+    )
+
+
+def test_margins(recordings, events):
+    eeg, fnirs = epochs_from_raws(*recordings, events, margin=(0.5, 3.0))
+    assert (eeg.tmin, eeg.tmax, fnirs.tmin, fnirs.tmax) == (-0.7, 1.5, -5, 18)
+    both = epochs_from_raws(*recordings, events, margin=1.0)
+    assert (both[0].tmin, both[1].tmax) == (-1.2, 16)
+
+
+def test_annotations_of_either_reject_in_both(recordings, events):
+    eeg, fnirs = recordings
+    eeg.set_annotations(mne.Annotations(ONSETS[2] + 0.3, 0.1, "BAD_muscle"))
+    fnirs.set_annotations(mne.Annotations(ONSETS[5] + 12, 1, "bad motion"))
+    pair = epochs_from_raws(eeg, fnirs, events)
+    expected = np.delete(np.arange(len(events)), [2, 5])
+    for epochs in pair:
+        np.testing.assert_array_equal(epochs.selection, expected)
+        np.testing.assert_array_equal(epochs.events[:, 2], events[expected, 2])
+    assert (pair[0].drop_log[2], pair[0].drop_log[5]) == (("BAD_muscle",), ("FNIRS",))
+    assert (pair[1].drop_log[2], pair[1].drop_log[5]) == (("EEG",), ("bad motion",))
+    assert len(epochs_from_raws(eeg, fnirs, events, reject_by_annotation=False)[0]) == len(events)
+    # the annotation is in the wider window of the fNIRS, at a time that this EEG does not use
+    short = epochs_from_raws(eeg, fnirs, events, eeg_window=(-0.2, 0.2))
+    assert 2 in short[1].selection
+
+
+def test_amplitudes_of_either_reject_in_both(recordings, events):
+    eeg, fnirs = (raw.load_data() for raw in recordings)
+    eeg._data[1, int(ONSETS[1] * 200)] += 1e-3
+    fnirs._data[0, int(ONSETS[4] * 10)] += 1e-3
+    pair = epochs_from_raws(eeg, fnirs, events, reject={"eeg": 2e-4, "hbo": 2e-4, "hbr": 2e-4})
+    assert sorted(set(range(len(events))) - set(pair[1].selection)) == [1, 4]
+    np.testing.assert_array_equal(pair[0].selection, pair[1].selection)
+
+
+def test_events_outside_a_recording_are_dropped_in_both(recordings, events):
+    pair = epochs_from_raws(*recordings, events, clock_offset=-20)
+    assert pair[0].selection[0] == 1  # the one at 10 s comes before the fNIRS
+    np.testing.assert_array_equal(pair[0].selection, pair[1].selection)
+    with pytest.raises(ValueError, match="No trial is left.*NO_DATA.*check clock_offset"):
+        epochs_from_raws(*recordings, events, clock_offset=1000)
+
+
+def test_events_of_annotations_and_their_names(recordings):
+    eeg, fnirs = recordings
+    names = np.where(np.arange(len(ONSETS)) % 2, "rest", "task")
+    eeg.set_annotations(mne.Annotations(ONSETS, 0, names))
+    pair = epochs_from_raws(eeg, fnirs)
+    assert set(pair[1].event_id) == {"rest", "task"}
+    task = epochs_from_raws(eeg, fnirs, event_id={"task": 7})
+    assert len(task[0]) == 7 and (task[1].events[:, 2] == 7).all()
+    np.testing.assert_allclose(task[0].get_data()[:, 0, 40], 1e-6 * ONSETS[::2])
+
+
+def test_metadata_follow_the_trials(recordings, events):
+    pd = pytest.importorskip("pandas")
+    fnirs = recordings[1]
+    fnirs.set_annotations(mne.Annotations(ONSETS[3], 1, "BAD"))
+    frame = pd.DataFrame({"load": np.arange(len(events))})
+    pair = epochs_from_raws(*recordings, events, event_id={"a": 1, "b": 2}, metadata=frame)
+    for epochs in pair:
+        assert epochs.metadata["load"].tolist() == [k for k in range(len(events)) if k != 3]
+
+
+def test_bad_channels_and_those_without_data(recordings, events):
+    eeg, fnirs = recordings
+    eeg.set_channel_types({"2": "stim"}, verbose="error")
+    eeg.info["bads"] = ["0"]
+    assert epochs_from_raws(eeg, fnirs, events)[0].ch_names == ["1"]
+    eeg.info["bads"] = ["0", "1"]
+    with pytest.raises(ValueError, match="eeg recording has 2 data channels.*all of them marked"):
+        epochs_from_raws(eeg, fnirs, events)
+    fnirs.set_channel_types({"0": "misc", "1": "misc"}, verbose="error")
+    eeg.info["bads"] = []
+    with pytest.raises(ValueError, match=r"fnirs recording has no data channels.*\['misc'\]"):
+        epochs_from_raws(eeg, fnirs, events)
+
+
+def test_input_that_cannot_be_cut(recordings, events):
+    eeg, fnirs = recordings
+    with pytest.raises(TypeError, match="raw_fnirs is a continuous recording.*ndarray"):
+        epochs_from_raws(eeg, np.zeros((2, 5)), events)
+    with pytest.raises(ValueError, match="no annotations to be events"):
+        epochs_from_raws(eeg, fnirs)
+    with pytest.raises(ValueError, match=r"shape \(n_events, 3\)"):
+        epochs_from_raws(eeg, fnirs, ONSETS)
+    with pytest.raises(ValueError, match="no event to cut.*event_id is {'c': 9}"):
+        epochs_from_raws(eeg, fnirs, events, event_id={"c": 9})
+    with pytest.raises(ValueError, match="20 parts per million are 2e-5"):
+        epochs_from_raws(eeg, fnirs, events, clock_drift=20)
+    with pytest.raises(ValueError, match="eeg_window needs a beginning and an end"):
+        epochs_from_raws(eeg, fnirs, events, eeg_window=(None, 1))
+    with pytest.raises(ValueError, match="margin of at least 0"):
+        epochs_from_raws(eeg, fnirs, events, margin=-1)
+    close = np.array([[2400, 0, 1], [2404, 0, 1]])
+    with pytest.raises(ValueError, match=r"Events 0 and 1 \(10.000 and 10.020 s\) fall on one"):
+        epochs_from_raws(eeg, fnirs, close)
+
+
+@given(offset=st.floats(-100, 100), drift=st.floats(-5e-3, 5e-3), seed=st.integers(0, 99))
+def test_clock_of_jittered_events(offset, drift, seed):
+    jitter = np.random.default_rng(seed).uniform(-0.05, 0.05, size=len(ONSETS))
+    clock = estimate_clock(ONSETS, offset + (1 + drift) * ONSETS + jitter)
+    assert clock.drift == pytest.approx(drift, abs=5e-4)
+    assert clock.offset + 150 * clock.drift == pytest.approx(offset + 150 * drift, abs=0.05)
+    assert clock.residual <= 0.15
+
+
+def test_clock_that_does_not_fit():
+    assert estimate_clock([5.0], [7.5])[:2] == (2.5, 0.0)
+    with pytest.raises(ValueError, match=r"\(13,\) times of the EEG and \(12,\)"):
+        estimate_clock(ONSETS, ONSETS[1:])
+    with pytest.raises(ValueError, match="do not lie on a line"):
+        estimate_clock(ONSETS[:-1], np.delete(ONSETS, 6))
+    with pytest.raises(ValueError, match="slope is 2.0"):
+        estimate_clock(ONSETS, 2 * ONSETS)
+    with pytest.raises(ValueError, match="same events"):
+        estimate_clock([], [])
+
+
+# molar extinction at 760 and 850 nm in 1/(M cm), S. Prahl's tabulation, decadic
+EXTINCTION = np.array([[586.0, 1548.52], [1058.0, 691.32]])
+DISTANCE, PPF = 3.0, 6.0  # cm
+
+
+def intensities(hbo, hbr):
+    """Light at both wavelengths by the modified Beer-Lambert law."""
+    density = np.log(10) * DISTANCE * PPF * EXTINCTION @ np.stack([hbo, hbr])
+    info = mne.create_info(["S1_D1 760", "S1_D1 850"], FNIRS_SFREQ, "fnirs_cw_amplitude")
+    for channel, wavelength in zip(info["chs"], (760, 850), strict=True):
+        channel["loc"][:9] = 0.015, 0, 0, 0, 0, 0, 0.03, 0, 0
+        channel["loc"][9] = wavelength
+    return mne.io.RawArray(0.5 * np.exp(-density), info, verbose="error")
+
+
+@pytest.fixture
+def planted():
+    rng = np.random.default_rng(0)
+    amplitudes = rng.uniform(0.2e-6, 1.5e-6, size=40)
+    onsets = 20 + 30 * np.arange(40)
+    t = np.arange(13000) / FNIRS_SFREQ
+    hbo = np.zeros_like(t)
+    for onset, amplitude in zip(onsets, amplitudes, strict=True):
+        s = np.clip(t - onset, 0, None) / 6
+        hbo += amplitude * s**6 * np.exp(6 * (1 - s))
+    return amplitudes, onsets, intensities(hbo, -0.3 * hbo)
+
+
+@pytest.mark.parametrize("band", [(None, None), (0.01, 0.1)])
+def test_planted_amplitudes_survive_the_whole_path(planted, band):
+    amplitudes, onsets, light = planted
+    eeg = raw_of(1e-6 * np.random.default_rng(1).normal(size=(2, 130000)), 100.0, "eeg")
+    haemoglobin = haemoglobin_from_raw(
+        light, ppf=PPF, l_freq=band[0], h_freq=band[1], min_coupling=None
+    )
+    assert haemoglobin.get_channel_types() == ["hbo", "hbr"]
+    events = np.c_[onsets * 100, 0 * onsets, 0 * onsets + 1]
+    eeg_epochs, fnirs_epochs = epochs_from_raws(eeg, haemoglobin, events)
+    X = Modalities(eeg=eeg_epochs, fnirs=fnirs_epochs)
+    features = HaemodynamicFeatures(
+        FNIRS_SFREQ, tmin=-2, baseline=(None, 0), ch_names=fnirs_epochs.ch_names
+    )
+    Z = make_modality_transformer(eeg=BandPower(100, segment=1.0), fnirs=features).fit_transform(X)
+    names = list(features.fit(X["fnirs"]).get_feature_names_out())
+    peak = Z["fnirs"][:, [names.index("S1_D1 hbo_peak")]]
+    assert LinearRegression().fit(peak, amplitudes).score(peak, amplitudes) > 0.9
+    if band == (None, None):
+        # MNE's table of extinctions is another digitisation
+        np.testing.assert_allclose(peak[:, 0], amplitudes, rtol=0.02)
+        lag = Z["fnirs"][:, names.index("S1_D1 hbo_time_to_peak")]
+        np.testing.assert_allclose(lag, 6, atol=0.02)
+
+
+def test_motion_correction_repairs_jumps():
+    rng = np.random.default_rng(0)
+    t = np.arange(6000) / FNIRS_SFREQ
+    phase = np.cumsum(rng.normal(0.1, 0.02, size=len(t))) / FNIRS_SFREQ
+    waves = 1e-6 * np.sin(2 * np.pi * phase)
+    jumps = np.zeros_like(t)
+    jumps[1000:] += 2e-5
+    jumps[4000:] -= 3e-5
+    light = intensities(waves + jumps, 0 * t)
+    repaired, plain = (
+        haemoglobin_from_raw(light, ppf=PPF, motion_correction=correct, min_coupling=None)
+        for correct in (True, False)
+    )
+    errors = [np.std(raw.get_data()[0] - waves) for raw in (repaired, plain)]
+    assert errors[0] < 0.5 * errors[1]
+
+
+def test_filter_takes_the_heartbeat_out_and_leaves_the_input_alone():
+    t = np.arange(6000) / FNIRS_SFREQ
+    slow, fast = np.sin(2 * np.pi * 0.03 * t), np.sin(2 * np.pi * 1.1 * t)
+    light = intensities(1e-6 * (slow + fast), 0 * t)
+    before = light.get_data()
+    found = haemoglobin_from_raw(light, ppf=PPF).get_data()[0]
+    middle = slice(1000, 5000)
+    np.testing.assert_allclose(found[middle], 1e-6 * slow[middle], atol=0.08e-6)
+    np.testing.assert_array_equal(light.get_data(), before)
+
+
+def test_channels_without_heartbeat_become_bad():
+    rng = np.random.default_rng(0)
+    t = np.arange(3000) / FNIRS_SFREQ
+    good = intensities(1e-6 * np.sin(2 * np.pi * 1.1 * t), 0 * t)
+    noise = good.copy()
+    noise._data *= 1 + 0.1 * rng.normal(size=noise._data.shape)
+    noise.rename_channels({"S1_D1 760": "S2_D1 760", "S1_D1 850": "S2_D1 850"})
+    both = good.copy().add_channels([noise])
+    assert haemoglobin_from_raw(both).info["bads"] == ["S2_D1 hbo", "S2_D1 hbr"]
+    assert haemoglobin_from_raw(both, min_coupling=None).info["bads"] == []
+    both.info["bads"] = ["S1_D1 850"]
+    assert haemoglobin_from_raw(both, min_coupling=None).info["bads"] == ["S1_D1 hbo", "S1_D1 hbr"]
+
+
+def test_recordings_that_hold_no_haemoglobin():
+    with pytest.raises(ValueError, match=r"no fNIRS channels, but channels of type \['eeg'\]"):
+        haemoglobin_from_raw(raw_of(np.zeros((2, 100)), 10.0, "eeg"))
+    light = intensities(np.zeros(500), np.zeros(500))
+    light.info["chs"][1]["loc"][9] = np.nan
+    with pytest.raises(ValueError, match=r"wavelengths of channels \['S1_D1 850'\] are missing"):
+        haemoglobin_from_raw(light)
+    with pytest.raises(TypeError, match="continuous recording"):
+        haemoglobin_from_raw(np.zeros((2, 5)))
