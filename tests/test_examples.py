@@ -48,3 +48,28 @@ def test_grid_search(tmp_path):
     pytest.importorskip("matplotlib")
     run("plot_grid_search_augmentation.py", tmp_path)
     assert list(tmp_path.glob("*.png"))
+
+
+@pytest.mark.slow
+def test_factorcl_parts(tmp_path):
+    pytest.importorskip("matplotlib")
+    r2 = tables(run("plot_factorcl_parts.py", tmp_path))
+    for number, own, other in (("1", "w1", "w2"), ("2", "w2", "w1")):
+        unique, shared = (r2["disentangled"][part + number] for part in ("unique", "shared"))
+        assert unique[own] >= 0.75
+        assert max(unique[other], unique["ws"]) <= 0.15
+        assert shared["ws"] >= 0.85
+        assert shared[own] <= 0.4
+        assert r2["paper"]["unique" + number]["ws"] >= 0.5  # as the text of the example says
+    assert len(list(tmp_path.glob("*.png"))) == 2
+
+
+def tables(text: str) -> dict[str, dict[str, dict[str, float]]]:
+    """Numbers of printed tables by name, row and column."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for line in text.splitlines():
+        if heading := re.fullmatch(r"(\S.*?)((?:  +\w+)+)", line):
+            rows, columns = found.setdefault(heading[1], {}), heading[2].split()
+        elif row := re.fullmatch(r"  (\w+)((?: +-?\d\.\d\d)+)", line):
+            rows[row[1]] = dict(zip(columns, map(float, row[2].split()), strict=True))
+    return found

@@ -86,10 +86,11 @@ def make_correlated_gaussian(
     -----
     With :math:`s` the standard deviation of Z, every dimension that Z acts on has
 
-    .. math::
-        I(X; Y | Z) &= -\tfrac12 \log(1 - \rho^2) = \tfrac12 \log(1 + 1 / \sigma^2), \\
-        I(X, Z; Y) &= \tfrac12 \log \frac{1 + \rho^2 s^2}{1 - \rho^2}, \qquad
-        I(X; Y) = \tfrac12 \log \frac{1 + \rho^2 s^2}{1 - \rho^2 + \rho^2 s^2}
+    .. math:: I(X; Y | Z) = -\tfrac12 \log(1 - \rho^2) = \tfrac12 \log(1 + 1 / \sigma^2)
+
+    .. math:: I(X, Z; Y) = \tfrac12 \log \frac{1 + \rho^2 s^2}{1 - \rho^2}
+
+    .. math:: I(X; Y) = \tfrac12 \log \frac{1 + \rho^2 s^2}{1 - \rho^2 + \rho^2 s^2}
 
     when Z is normal; when it is uniform, the last two are found by integration.
 

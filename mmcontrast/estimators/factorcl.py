@@ -38,7 +38,8 @@ class FactorCL(BaseParts):
     objective : {"paper", "disentangled"}, default="paper"
         "paper" is the objective of [1]_. Its unique parts hold shared information as well and its
         shared parts hold unique information (see Notes); those of "disentangled", which is
-        :class:`~mmcontrast.losses.DisentangledObjective`, hold little of each other.
+        :class:`~mmcontrast.losses.DisentangledObjective`, hold little of each other that a linear
+        model can read.
     independence : float, default=30.0
         Weight, in the "disentangled" objective, of the correlation between each unique part and
         the other modality's shared part.
@@ -65,8 +66,7 @@ class FactorCL(BaseParts):
         Steps, on batches of their own, that fit the critics of the upper bounds after each step.
     n_conditional_pairs : int, default=1
         Augmented pairs per row and step, over which the terms with augmentations are averaged.
-    augmentation : {"independent", "unique"}, ModalityAugmentation, callable or None, \
-default="independent"
+    augmentation : str, ModalityAugmentation, callable or None, default="independent"
         "independent" augments each modality on its own, as
         :func:`~mmcontrast.augmentation.default_augmentation` does; "unique" spares the second
         modality what destroys information that it shares with the first, as
@@ -90,15 +90,15 @@ default="independent"
     -----
     Columns of a modality that is absent in a row are NaN.
 
-    In the objective of the paper, the heads of the upper bounds are only told what not to hold: a
-    part of what the encoder happens to tell remains in them. The conditional lower bound, with the
+    In the objective of the paper, the heads of the upper bounds are only told what not to hold:
+    some of what the encoder happens to tell remains in them. The conditional lower bound, with the
     condition concatenated on both sides and negatives from the marginal, is one of
     :math:`I(X_1, C; X_2, C)`, which is shared information again, and the bound
     :math:`I(X_1; X_1')` of a unique head covers all that survives augmentation. The "disentangled"
     objective keeps the terms that have something to keep, and makes the unique part of one
-    modality uncorrelated with the shared part of the other. A small `head_dim` keeps unique
-    information out of its shared parts, which are not otherwise told to leave it out. The benchmarks in the documentation
-    show what both reach.
+    modality uncorrelated with the shared part of the other. Nothing tells its shared parts to leave
+    unique information out, but a small `head_dim` leaves no room for it. The benchmarks in the
+    documentation show what both reach.
 
     References
     ----------

@@ -16,7 +16,7 @@ _LOG_VARIANCE_LIMIT = 10.0
 class GaussianConditional(nn.Module):
     r"""Normal distribution of y whose mean and diagonal variance depend on x.
 
-    .. math:: q(y \mid x) = \mathcal{N}\big(y;\; A x + m(x),\; \mathrm{diag}\, e^{s(x)}\big)
+    .. math:: q(y \mid x) = \mathcal{N}\left(y;\; A x + m(x),\; \mathrm{diag}\, e^{s(x)}\right)
 
     with one MLP for m and s. Before training m and s are 0, so that training starts from what is
     linear and of equal variance.
