@@ -71,8 +71,8 @@ QUICK = Setting(
         "SupCon": {"max_epochs": 5},
         "FactorCL-SSL": {"critic": "separable", "augmentation": ("noise", 0.3)},
         "FactorCL-SUP": {"critic": "separable", "max_epochs": 5},
-        "FactorCL-SSL-disentangled": {"head_dim": 16, "augmentation": ("noise", 0.3)},
-        "FactorCL-SUP-disentangled": {"head_dim": 16, "max_epochs": 5},
+        "FactorCL-SSL-disentangled": {"max_epochs": 30, "augmentation": ("noise", 0.3)},
+        "FactorCL-SUP-disentangled": {"max_epochs": 30},
     },
 )
 FULL = at_size(QUICK, n_train=24_000, n_test=6_000, embed_dim=128, head_dim=128, critic_dims=(512,))

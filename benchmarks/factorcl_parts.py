@@ -247,7 +247,7 @@ def as_markdown(result: Mapping[str, Any]) -> str:
         authors' linear and noise-free one. The paper's numbers are those of its own data (50
         latents per block, the mixing is not published) and of an estimator it does not name. The
         rows "disentangled" are FactorCL(objective="disentangled"), an option that the paper does
-        not have, with heads of 16."""
+        not have, with heads of 64."""
     information = f"""Linear mixing with feature noise 0.1 and 5 % of the labels flipped, unique
         share {UNIQUE_RATIO}; {2 * result["table_11_size"]["n_rows"]} rows. "gaussian" is the closed
         form (it sees linear dependence alone, which here is all but that of Y), "infonce" a lower

@@ -98,7 +98,7 @@ def test_objective_and_labels_go_by_the_name(shared, benchmark):
     assert literal.head_dim == setting.head_dim
     ours = shared.build(setting, "FactorCL-SUP-disentangled", 0)
     assert (ours.objective, ours.supervised) == ("disentangled", True)
-    assert ours.head_dim == setting.training["FactorCL-SUP-disentangled"]["head_dim"]
+    assert ours.max_epochs == setting.training["FactorCL-SUP-disentangled"]["max_epochs"]
 
 
 def test_a_fit_goes_by_all_that_it_depends_on(shared, benchmark):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state, check_scalar
 from .._names import did_you_mean
 from ..modalities import Modalities
 from ._mixing import LinearMixing, Mixing, PlanarMixing
+from ._scalars import check_real
 
 _SETTINGS: dict[str, dict[str, Any]] = {
     "code": {
@@ -294,15 +295,15 @@ def _check_params(params: dict[str, Any]) -> None:
     check_scalar(params["n_samples"], "n_samples", Integral, min_val=1)
     check_scalar(params["n_shared"], "n_shared", Integral, min_val=1)
     check_scalar(params["n_flows"], "n_flows", Integral, min_val=1)
-    check_scalar(params["latent_std"], "latent_std", Real, min_val=0, include_boundaries="neither")
-    check_scalar(params["feature_noise"], "feature_noise", Real, min_val=0)
-    check_scalar(params["label_noise"], "label_noise", Real, min_val=0, max_val=0.5)
+    check_real(params["latent_std"], "latent_std", min_val=0, include_boundaries="neither")
+    check_real(params["feature_noise"], "feature_noise", min_val=0)
+    check_real(params["label_noise"], "label_noise", min_val=0, max_val=0.5)
     _check_option(params["mixing"], "mixing", ("linear", "planar_flow"))
     _check_option(params["label_function"], "label_function", ("linear", "tanh"))
     if isinstance(params["unique_ratio"], str):
         _check_option(params["unique_ratio"], "unique_ratio", ("dims",), " or a number in [0, 1]")
     else:
-        check_scalar(params["unique_ratio"], "unique_ratio", Real, min_val=0, max_val=1)
+        check_real(params["unique_ratio"], "unique_ratio", min_val=0, max_val=1)
 
 
 def _check_option(value: Any, name: str, options: Any, more: str = "") -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 from scipy.integrate import quad
@@ -10,6 +10,7 @@ from scipy.special import ndtr
 from sklearn.utils import Bunch, check_random_state, check_scalar
 
 from .._names import did_you_mean
+from ._scalars import check_real
 
 _CONDITIONS = ("normal", "uniform")
 
@@ -18,7 +19,7 @@ def make_correlated_gaussian(
     n_samples: int = 1000,
     n_dims: int = 1,
     *,
-    mutual_information: float | None = None,
+    information: float | None = None,
     correlation: float | None = None,
     noise_std: float | None = None,
     n_conditions: int = 0,
@@ -38,9 +39,9 @@ def make_correlated_gaussian(
         Number of rows.
     n_dims : int, default=1
         Number of dimensions of X and of Y.
-    mutual_information : float, default=None
-        I(X; Y | Z) in nats, over all dimensions; without conditions this is I(X; Y). Exactly one
-        of this and the next two is to be given.
+    information : float, default=None
+        Over all dimensions, in nats: I(X; Y) without conditions, and I(X; Y | Z) with conditions,
+        where I(X; Y) is smaller. Exactly one of this and the next two is to be given.
     correlation : float in (-1, 1), default=None
         The correlation :math:`\rho` of each pair of dimensions, given Z.
     noise_std : float, default=None
@@ -77,8 +78,8 @@ def make_correlated_gaussian(
     Raises
     ------
     ValueError
-        If an argument is out of its range, or not exactly one of `mutual_information`,
-        `correlation` and `noise_std` is given.
+        If an argument is out of its range, or not exactly one of `information`, `correlation`
+        and `noise_std` is given.
     TypeError
         If an argument is not a number where one is needed.
 
@@ -94,8 +95,8 @@ def make_correlated_gaussian(
 
     when Z is normal; when it is uniform, the last two are found by integration.
 
-    The common test beds are ``mutual_information=2, n_dims=20`` (to 10 nats in 20 to 200
-    dimensions) for the mutual information, and for the conditional one
+    The common test beds are ``information=2, n_dims=20`` (to 10 nats in 20 to 200 dimensions) for
+    the mutual information, and for the conditional one
     ``noise_std=0.1, n_conditions=20, condition="uniform", condition_std=12**-0.5``, whose truth is
     2.308 nats. There I(X, Z; Y) = 2.347, so that it cannot tell which of the two an estimate is;
     ``condition="normal", condition_std=3`` can: it has the same truth and I(X, Z; Y) = 3.454.
@@ -111,7 +112,7 @@ def make_correlated_gaussian(
     Examples
     --------
     >>> from mmcontrast.datasets import make_correlated_gaussian
-    >>> data = make_correlated_gaussian(500, 20, mutual_information=4.0, random_state=0)
+    >>> data = make_correlated_gaussian(500, 20, information=4.0, random_state=0)
     >>> data.X.shape, data.Y.shape, round(data.mutual_information, 3)
     ((500, 20), (500, 20), 4.0)
 
@@ -126,13 +127,13 @@ def make_correlated_gaussian(
     check_scalar(n_samples, "n_samples", Integral, min_val=1)
     check_scalar(n_dims, "n_dims", Integral, min_val=1)
     check_scalar(n_conditions, "n_conditions", Integral, min_val=0)
-    check_scalar(condition_std, "condition_std", Real, min_val=0)
+    check_real(condition_std, "condition_std", min_val=0)
     if condition not in _CONDITIONS:
         raise ValueError(
             f"condition is {condition!r}, expected 'normal' or 'uniform'."
             f"{did_you_mean(condition, _CONDITIONS)}"
         )
-    slope, noise_var = _link(n_dims, mutual_information, correlation, noise_std)
+    slope, noise_var = _link(n_dims, information, correlation, noise_std)
 
     rng = check_random_state(random_state)
     X = rng.standard_normal((n_samples, n_dims))
@@ -159,33 +160,31 @@ def make_correlated_gaussian(
 
 def _link(
     n_dims: int,
-    mutual_information: float | None,
+    information: float | None,
     correlation: float | None,
     noise_std: float | None,
 ) -> tuple[float, float]:
     """Correlation, and one minus its square, which is exact where the correlation rounds to 1."""
     options = {
-        "mutual_information": mutual_information,
+        "information": information,
         "correlation": correlation,
         "noise_std": noise_std,
     }
     given = [name for name, value in options.items() if value is not None]
     if len(given) != 1:
         raise ValueError(
-            "Expected exactly one of mutual_information, correlation and noise_std, got "
+            "Expected exactly one of information, correlation and noise_std, got "
             f"{' and '.join(given) or 'none of them'}."
         )
-    if mutual_information is not None:
+    if information is not None:
         # beyond 300 nats per dimension the noise is no longer a number above 0
-        check_scalar(mutual_information, given[0], Real, min_val=0, max_val=300 * n_dims)
-        exponent = -2.0 * mutual_information / n_dims
+        check_real(information, given[0], min_val=0, max_val=300 * n_dims)
+        exponent = -2.0 * information / n_dims
         return float(np.sqrt(-np.expm1(exponent))), float(np.exp(exponent))
     if correlation is not None:
-        check_scalar(
-            correlation, given[0], Real, min_val=-1, max_val=1, include_boundaries="neither"
-        )
+        check_real(correlation, given[0], min_val=-1, max_val=1, include_boundaries="neither")
         return float(correlation), float((1.0 - correlation) * (1.0 + correlation))
-    check_scalar(noise_std, given[0], Real, min_val=0, include_boundaries="neither")
+    check_real(noise_std, given[0], min_val=0, include_boundaries="neither")
     ratio = float(noise_std) ** 2  # type: ignore[arg-type]
     return (1.0 + ratio) ** -0.5, ratio / (1.0 + ratio)
 

@@ -47,6 +47,7 @@ from ._inputs import (
     check_all_there,
     check_batch_size,
     check_input,
+    check_pairs,
     check_values,
     hold_out,
     training_scales,
@@ -290,8 +291,7 @@ class BaseContrastive(
         if not fresh:
             self._check_unchanged("To go on with the fitted network")
         rows = self._check_rows(*rows, reset=fresh)
-        if held_out[0] is not None:
-            held_out = self._check_rows(*held_out, reset=False)
+        held_out = self._check_held_out(*held_out)
         n_done = 0 if fresh else len(self.net_.history)
         checkpoint = None
         if resumable and self.checkpoint is not None:
@@ -299,6 +299,9 @@ class BaseContrastive(
         seed = self._draw_seed(checkpoint, fresh)
         train, valid = hold_out(self, rows, groups, held_out, seed) if resumable else (rows, None)
         batch_size = check_batch_size(self, len(train[0]))
+        check_pairs(self, train[0], "The training rows")
+        if valid is not None:
+            check_pairs(self, valid[0], "The validation rows")
         if fresh:
             self.scales_ = training_scales(train[0])
             self._built_with = copy.copy(self.get_params(deep=False))
@@ -322,19 +325,33 @@ class BaseContrastive(
     def _check_rows(self, X: Any, y: Any, *, reset: bool) -> _Rows:
         """Modalities and, for a supervised method, targets as numbers."""
         X = check_input(self, X, reset=reset)
-        if self._target_type is None:
-            if reset:
-                self._target_coding: TargetCoding | None = None
+        if reset:
+            self._target_coding: TargetCoding | None = None
+        expected = self._target_type if reset else self._fitted_target_type
+        if expected is None:
             return X, None
-        owner = type(self).__name__
-        coding = None if reset else self._target_coding
-        expected = self._target_type
-        if coding is not None:
-            expected = "regression" if coding.classes is None else "classification"
+        owner, coding = type(self).__name__, self._target_coding
         y, found = check_target(y, len(X), expected, owner)
         if coding is None:
             self._target_coding = coding = TargetCoding.of(y, found, owner)
         return X, coding.encode(y, owner)
+
+    def _check_held_out(self, X_val: Any, y_val: Any) -> _Rows:
+        if X_val is None:
+            if y_val is not None:
+                raise ValueError("y_val was passed without X_val, the rows that it belongs to.")
+            return None, None
+        if y_val is None and self._target_coding is not None:
+            raise ValueError(
+                f"{type(self).__name__} is supervised: X_val needs its targets. Pass y_val."
+            )
+        return self._check_rows(X_val, y_val, reset=False)
+
+    @property
+    def _fitted_target_type(self) -> str | None:
+        if self._target_coding is None:
+            return None
+        return "regression" if self._target_coding.classes is None else "classification"
 
     def _dataset(self, X: Modalities, y: np.ndarray | None) -> ModalityDataset:
         return ModalityDataset(X, y, device=self.net_.device, streaming=self.streaming)
@@ -574,6 +591,7 @@ class BaseContrastive(
                 f"A contrastive loss needs at least 2 rows; found n_samples = {len(X)}."
             )
         check_all_there(self, X, "score")
+        check_pairs(self, X, "The rows to score")
         check_values(X)
         return -self.net_.evaluate_loss(self._dataset(X, y))
 

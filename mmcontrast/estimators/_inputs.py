@@ -161,6 +161,20 @@ def check_all_there(estimator: BaseEstimator, X: Modalities, what: str) -> None:
         )
 
 
+def check_pairs(estimator: BaseEstimator, X: Modalities, what: str) -> None:
+    """Refuse rows that never have two modalities, for a method that contrasts modalities."""
+    if estimator._min_modalities < 2:
+        return
+    present = np.sum([X.presence(name) for name in X.names], axis=0)
+    n_pairs = int(np.count_nonzero(present > 1))
+    if n_pairs < 2:
+        raise ValueError(
+            f"{what} of {type(estimator).__name__} have two modalities in {n_pairs} of {len(X)} "
+            f"row(s), of {', '.join(map(repr, X.names))}; to contrast modalities with each other, "
+            "at least 2 are needed. Check which rows are marked absent or hold NaN."
+        )
+
+
 def check_finite(name: str, values: np.ndarray, rows: np.ndarray) -> None:
     """Refuse NaN and infinity in rows that are present.
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils import assert_all_finite, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import type_of_target
 
 _CLASSES = {"binary", "multiclass"}
 _SHOWN = 5
+_REGRESSION_HINT = (
+    " If y is a number to predict and not a class, pass target_type='regression' to FactorCL."
+)
+# relative to the largest value
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -42,10 +48,12 @@ class TargetCoding:
                 )
             return cls(classes=classes)
         scale = y.std(axis=0)
-        if not scale.all():
+        constant = np.ptp(y, axis=0) <= _ROUNDING * np.abs(y).max(axis=0)
+        if constant.any():
             raise ValueError(
-                f"{owner} is supervised, but target {int(np.argmin(scale))} of y is constant: all "
-                f"{len(y)} values are {y[0, np.argmin(scale)]:g}. Check y, or fit without labels."
+                f"{owner} is supervised, but target {int(np.argmax(constant))} of y is constant: "
+                f"all {len(y)} values are {y[0, np.argmax(constant)]:g}. Check y, or use "
+                "it without supervision."
             )
         return cls(mean=y.mean(axis=0), scale=scale)
 
@@ -63,6 +71,8 @@ class TargetCoding:
             raise ValueError(
                 f"y holds classes that {owner} was not fitted on: {_listed(unknown)}. It knows "
                 f"{_listed(self.classes)}. Leave these rows out, or fit anew."
+                + _REGRESSION_HINT
+                * (self.classes.dtype.kind in "iuf")
             )
         return np.searchsorted(self.classes, y).astype(np.int64)
 
@@ -117,15 +127,21 @@ def check_target(y: Any, n_rows: int, target_type: str, owner: str) -> tuple[np.
             f"{owner} requires y to be passed, but the target y is None: it is supervised. Pass "
             "the labels, or use it without supervision."
         )
-    y = np.asarray(y)
+    y = _as_array(y, owner)
     if len(y) != n_rows:
         check_consistent_length(np.empty(n_rows), y)
-    if y.dtype.kind in "fO":
-        y = check_array(y, ensure_2d=False, dtype=None, input_name="y", estimator=owner)
+    if y.dtype.kind == "f":
+        assert_all_finite(y, input_name="y", estimator_name=owner)
+    found = type_of_target(y, input_name="y")
     if target_type == "auto":
-        found = type_of_target(y, input_name="y")
         target_type = "classification" if found in _CLASSES else "regression"
+        _warn_of_many_classes(y, target_type)
     if target_type == "classification":
+        if found.startswith("continuous"):
+            raise ValueError(
+                f"{owner} takes classes, but y is continuous. Cut it into classes, for example "
+                "with sklearn.preprocessing.KBinsDiscretizer." + _REGRESSION_HINT
+            )
         return column_or_1d(y), target_type
     try:
         return y.reshape(n_rows, -1).astype(np.float64), target_type
@@ -135,9 +151,48 @@ def check_target(y: Any, n_rows: int, target_type: str, owner: str) -> tuple[np.
         ) from error
 
 
+def _as_array(y: Any, owner: str) -> np.ndarray:
+    """Labels or numbers of one type; objects are looked into."""
+    if not hasattr(y, "__len__") or isinstance(y, (str, bytes, set, dict)):
+        raise ValueError(f"{owner}: y is a {type(y).__name__}; expected an array of targets.")
+    y = np.asarray(y)
+    if y.dtype.kind == "O" and y.size:
+        kinds = sorted({_KINDS.get(type(v), type(v).__name__) for v in y.ravel()})
+        if len(kinds) > 1 or kinds[0] not in ("bool", "number", "str"):
+            raise ValueError(
+                f"{owner}: y holds {' and '.join(kinds)} values; expected labels of one type, "
+                "without missing ones."
+            )
+        y = np.array(y.tolist())
+    if y.dtype.kind not in "biufU":
+        raise ValueError(
+            f"{owner}: y is of type {y.dtype}; expected numbers, booleans or strings. Convert it, "
+            "for example with y.astype(str)."
+        )
+    return y
+
+
+def _warn_of_many_classes(y: np.ndarray, target_type: str) -> None:
+    n_classes = len(np.unique(y))
+    if target_type == "classification" and y.dtype.kind in "iuf" and n_classes > len(y) / 2 > 5:
+        warnings.warn(
+            f"y is taken for {n_classes} classes of {len(y)} rows, since it holds whole numbers."
+            + _REGRESSION_HINT,
+            UserWarning,
+            stacklevel=6,
+        )
+
+
+_KINDS: dict[type, str] = {
+    **dict.fromkeys((bool, np.bool_), "bool"),
+    **dict.fromkeys((int, float, np.int64, np.int32, np.float64, np.float32), "number"),
+    **dict.fromkeys((str, np.str_), "str"),
+}
+
+
 def _dtype(part: dict[str, Any]) -> np.dtype:
     dtype = np.dtype(part["dtype"])
-    if dtype.kind not in "biufUO":
+    if dtype.kind not in "biufU":
         raise ValueError(f"targets cannot be of type {dtype}")
     return dtype
 

@@ -46,7 +46,8 @@ class FactorCL(BaseParts):
     temperature : float, default=0.1
         Temperature of the "disentangled" objective.
     critic : {"concat", "separable", "bilinear"} or callable, default="concat"
-        Critics of the paper's bounds, see :func:`~mmcontrast.nn.build_critic`.
+        Critics of the paper's bounds, see :func:`~mmcontrast.nn.build_critic`. The "disentangled"
+        objective has none, nor steps on them.
     critic_dims : sequence of int, default=(512,)
         Hidden layers of the critics.
     supervised : bool, default=False
@@ -265,7 +266,7 @@ class FactorCL(BaseParts):
         )
 
     def _chosen_parts(self, parts: Mapping[str, Any]) -> Sequence[str]:
-        if not self.factorized:
+        if set(parts) != set(_PARTS):  # OurCL
             return tuple(parts)
         _check_parts(self.parts)
         return tuple(self.parts)

@@ -1,11 +1,13 @@
 """Input of the estimators: arrays of rows, by name."""
 
+import math
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
 from ..modalities import Modalities
+from ..nn.converters import check_shape
 
 
 def check_variables(**variables: Any) -> list[np.ndarray]:
@@ -85,9 +87,26 @@ def check_choice(name: str, value: Any, choices: Any) -> None:
         raise ValueError(f"{name}={value!r} is unknown; choose one of {known}.")
 
 
-def check_number(name: str, value: Any, least: float, integer: bool = True) -> None:
-    """Raise if a value is not a number of at least `least`."""
-    kind: Any = Integral if integer else Real
-    if not isinstance(value, kind) or isinstance(value, bool) or not value >= least:
-        what = "an integer" if integer else "a number"
-        raise ValueError(f"{name}={value!r} has to be {what} of at least {least}.")
+def check_number(name: str, value: Any, least: int) -> None:
+    """Raise if a value is not an integer of at least `least`."""
+    is_integer = isinstance(value, Integral) and not isinstance(value, bool)
+    if not is_integer or int(value) < least:
+        raise ValueError(f"{name}={value!r} has to be an integer of at least {least}.")
+
+
+def check_positive(name: str, value: Any) -> None:
+    """Raise if a value is not a finite number above 0."""
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or value <= 0:
+        raise ValueError(f"{name}={value!r} has to be a number above 0.")
+
+
+def check_layers(name: str, value: Any) -> tuple[int, ...]:
+    """Return the sizes of layers as a tuple, or raise if they are none."""
+    try:
+        return check_shape(name, value)
+    except ValueError:
+        raise ValueError(
+            f"{name}={value!r} has to be a sequence of integers above 0, one for each layer: "
+            "(64,) is one layer of 64 units."
+        ) from None

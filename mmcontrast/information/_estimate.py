@@ -14,7 +14,8 @@ class CeilingWarning(UserWarning):
 class Estimate(float):
     """An amount of information that knows its uncertainty and what it is.
 
-    It is a float: arithmetic, formatting and comparisons give what they give for its value.
+    It is a float: arithmetic, comparisons, and text by ``str`` or a format give what they give for
+    its value; ``repr`` tells the rest.
 
     Parameters
     ----------
@@ -41,8 +42,8 @@ class Estimate(float):
     Estimate(2.000 ± 0.050 nats, lower bound, ceiling 5.500)
     >>> mi.to("bits")
     Estimate(2.885 ± 0.072 bits, lower bound, ceiling 7.935)
-    >>> print(f"{mi + 1:.1f}")
-    3.0
+    >>> print(mi, f"{mi:.1f}")
+    2.0 2.0
     """
 
     stderr: float
@@ -103,6 +104,10 @@ class Estimate(float):
         if self.ceiling is not None:
             about.append(f"ceiling {self.ceiling:.3f}")
         return f"Estimate({', '.join(about)})"
+
+    def __str__(self) -> str:
+        # float.__format__ asks for this, too, where no format is given
+        return repr(self.value)
 
 
 def check_unit(unit: str) -> str:

@@ -10,7 +10,7 @@ import torch
 from sklearn.utils import check_random_state
 
 from ..training import resolve_device
-from ._checks import check_number, check_rows
+from ._checks import check_number, check_positive, check_rows
 from ._conditional import neighbors, residuals
 from ._crossfit import Outcome, cross_fit, fold_seed, make_folds, tensor
 from ._networks import Network, critic_network
@@ -58,7 +58,7 @@ class CrossFit:
         """Check the parameters of a call and draw its folds."""
         check_number("batch_size", batch_size, 2)
         check_number("max_steps", max_steps, 1)
-        check_number("learning_rate", learning_rate, 0, integer=False)
+        check_positive("learning_rate", learning_rate)
         check_number("n_folds", n_folds, 2)
         least = max(_LEAST_ROWS, 4 * n_folds)
         check_rows(n_rows, least, f"networks are held out on n_folds={n_folds} folds")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Sequence
 from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval
+from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from .._names import did_you_mean
@@ -19,6 +22,7 @@ _BATCH_BYTES = 2**23
 _CHROMOPHORES = ("hbo", "hbr")
 # of a sample: times given in seconds are rarely exact multiples of it
 _ROUNDING = 1e-3
+_WAVELENGTHS = range(600, 1001)  # nm, of fNIRS; other numbers only count channels
 
 
 class Recording(NamedTuple):
@@ -46,6 +50,11 @@ class EpochsTransformer(TransformerMixin, BaseEstimator):
 
     ch_names: Sequence[str] | None
     sfreq_: Any  # a float, or None where the sampling rate does not matter and is not known
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in ("transform", "fit_transform"):
+            setattr(cls, name, _contain_tables(inspect.unwrap(getattr(cls, name))))
 
     def _read(self, X: Any, *, reset: bool) -> np.ndarray:
         """Validate epochs and return them as (n_epochs, n_channels, n_times) of floats."""
@@ -170,7 +179,9 @@ class EpochsTransformer(TransformerMixin, BaseEstimator):
         for name, kind in zip(names, types, strict=True):
             ending = name.lower().rsplit(" ", 1)[-1]
             chromophore = kind if kind in _CHROMOPHORES else name.lower()[-3:]
-            is_wavelength = ending != name.lower() and ending.isdigit()
+            is_wavelength = (
+                ending != name.lower() and ending.isdecimal() and int(ending) in _WAVELENGTHS
+            )
             known = chromophore in _CHROMOPHORES
             kinds.append(chromophore if known else ending if is_wavelength else None)
         return kinds or [None] * (self.n_features_in_ if self._is_sequence else 1)
@@ -233,6 +244,19 @@ class EpochsTransformer(TransformerMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _contain_tables(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Let `set_output` act on 2-D output alone; data frames cannot hold epochs or maps."""
+
+    @functools.wraps(method)
+    def contained(self: Any, X: Any, *args: Any, **kwargs: Any) -> Any:
+        found = method(self, X, *args, **kwargs)
+        if found.ndim != 2:
+            return found
+        return _wrap_data_with_container("transform", found, X, self)
+
+    return contained
 
 
 def batches(values: np.ndarray, copies: int = 1) -> Iterator[slice]:

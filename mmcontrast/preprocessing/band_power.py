@@ -174,6 +174,7 @@ class BandPower(EpochsTransformer):
         self.bands_ = _check_bands(
             CANONICAL_BANDS if self.bands is None else self.bands, self.sfreq_ / 2
         )
+        self._relative = self.relative
         self._plan = self._make_plan()
         self.freqs_ = self._plan.freqs
         return self
@@ -197,7 +198,7 @@ class BandPower(EpochsTransformer):
         powers = np.empty((len(values), values.shape[1], n_bands), dtype=np.float32)
         for rows in batches(values):
             found = self._plan.powers(values[rows])
-            if self.relative:
+            if self._relative:
                 found, total = found[..., :n_bands], found[..., n_bands:]
                 found = np.divide(found, total, out=np.zeros_like(found), where=total > 0)
             powers[rows] = np.log10(np.maximum(found, _FLOOR)) if self.log else found

@@ -149,7 +149,7 @@ class EvokedFeatures(EpochsTransformer):
         """
         values = self._read(X, reset=True)
         self._refuse_flat(values)
-        check_features(self.features, _FEATURES)
+        self._features = check_features(self.features, _FEATURES)
         self.windows_ = _check_windows(_WINDOWS if self.windows is None else self.windows)
         self._slices = {
             name: self._samples(window[:2], f"Window {name!r}")
@@ -173,7 +173,7 @@ class EvokedFeatures(EpochsTransformer):
         """
         check_is_fitted(self)
         values = self._read(X, reset=False)
-        shape = (*values.shape[:2], len(self.windows_), len(self.features))
+        shape = (*values.shape[:2], len(self.windows_), len(self._features))
         found = np.empty(shape, dtype=np.float32)
         for rows in batches(values):
             self._fill(found[rows], self._centred(values[rows], self._baseline))
@@ -188,7 +188,7 @@ class EvokedFeatures(EpochsTransformer):
                 "peak": amplitude,
                 "latency": self.tmin_ + position / self.sfreq_,
             }
-            for kind, feature in enumerate(self.features):
+            for kind, feature in enumerate(self._features):
                 found[:, :, column, kind] = computed[feature]
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
@@ -209,7 +209,7 @@ class EvokedFeatures(EpochsTransformer):
             f"{channel}_{window}_{feature}"
             for channel in channels
             for window in self.windows_
-            for feature in self.features
+            for feature in self._features
         ]
         return np.array(names, dtype=object)
 
@@ -221,6 +221,11 @@ def _check_windows(
         raise ValueError("windows is empty; give at least one, {'P3': (0.3, 0.6)}.")
     checked = {}
     for name, window in windows.items():
+        if not isinstance(window, Sequence | np.ndarray) or len(window) not in (2, 3):
+            raise ValueError(
+                f"Window {name!r} is (start, stop) or (start, stop, polarity) with times in "
+                f"seconds, got {window!r}."
+            )
         *times, polarity = window if len(window) == 3 else (*window, "positive")
         start, stop = check_window(times, f"Window {name!r}")
         if polarity not in _SIGNS:

@@ -70,6 +70,11 @@ class LagAlign(EpochsTransformer):
     Input is (n_epochs, n_channels, n_times), or mne.Epochs, of which the data channels are used;
     2-D input is read as one channel and stays 2-D.
 
+    The output is an array, also for mne.Epochs and after ``set_output``, and says neither when it
+    begins nor what its channels are called. A next step takes the epochs to begin at 0 s: give it
+    ``tmin=`` (this step's ``times_[0]``, plus `lag` for times of this modality), ``ch_names=``
+    (``get_feature_names_out()``) and ``sfreq=``.
+
     References
     ----------
     .. [1] R. Buxton, K. Uludağ, D. Dubowitz and T. Liu. "Modeling the hemodynamic response to

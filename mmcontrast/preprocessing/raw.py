@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import mne
 import numpy as np
 
+from .._names import did_you_mean
 from ._checks import check_raw, check_window
 from .clock import LARGEST_DRIFT
 
@@ -21,7 +24,7 @@ def epochs_from_raws(
     eeg_window: tuple[float, float] = (-0.2, 1.0),
     fnirs_window: tuple[float, float] = (-2.0, 15.0),
     margin: float | tuple[float, float] = 0.0,
-    clock_offset: float = 0.0,
+    clock_offset: float | None = None,
     clock_drift: float = 0.0,
     reject_by_annotation: bool = True,
     reject: Mapping[str, float] | None = None,
@@ -41,21 +44,24 @@ def epochs_from_raws(
         Events of MNE in samples of the EEG recording (``raw_eeg.first_samp`` included, as
         from ``mne.find_events``). None takes the annotations of the EEG recording.
     event_id : mapping of str to int, default=None
-        Names and codes of the events to use; None is all.
+        Names and codes of the events to use; None is all. A warning names those that do not
+        occur.
     eeg_window, fnirs_window : (float, float), default=(-0.2, 1.0) and (-2.0, 15.0)
         Beginning and end of the epochs in seconds after the event.
     margin : float or (float, float), default=0.0
         Seconds to add on both sides of the windows, of both or of each recording: what a random
         re-crop needs.
-    clock_offset : float, default=0.0
+    clock_offset : float, default=None
         Reading of the fNIRS clock at the first sample of the EEG in seconds, 2.5 if the fNIRS
-        was started 2.5 s before.
+        was started 2.5 s before. None is 0, with a warning if the dates of the recordings say
+        otherwise.
     clock_drift : float, default=0.0
         By how much the fNIRS clock is faster, as a ratio. `estimate_clock` gives both.
     reject_by_annotation : bool, default=True
         Whether annotations that begin with "BAD" drop trials.
     reject : mapping of str to float, default=None
-        Largest peak-to-peak amplitude by channel type, ``{"eeg": 150e-6, "hbo": 50e-6}``.
+        Largest peak-to-peak amplitude by type of data channel, in the unit of the data,
+        ``{"eeg": 150e-6, "hbo": 50e-6}``.
     metadata : pandas.DataFrame of n_events rows, default=None
         What is known of the events; both epochs get it.
 
@@ -71,8 +77,15 @@ def epochs_from_raws(
     TypeError
         If something is not a recording of MNE.
     ValueError
-        If there are no events, two events fall on one sample of the fNIRS, all data channels of a
-        recording are bad, or no trial is left.
+        If there are no events, two events that are used fall on one sample of the fNIRS, `reject`
+        names a type that neither recording has, all data channels of a recording are bad, or no
+        trial is left.
+
+    Warns
+    -----
+    UserWarning
+        If some of `event_id` do not occur, or `clock_offset` is not given and the recordings did
+        not begin at the same time.
 
     Notes
     -----
@@ -100,9 +113,12 @@ def epochs_from_raws(
     check_raw(raw_fnirs, "raw_fnirs")
     if abs(clock_drift) > LARGEST_DRIFT:
         raise ValueError(f"clock_drift={clock_drift:g} is a ratio; 20 parts per million are 2e-5.")
-    margins = (margin, margin) if isinstance(margin, (int, float)) else tuple(margin)
+    margins = _check_margin(margin)
+    _check_reject(reject, raw_eeg, raw_fnirs)
+    clock_offset = _default_offset(raw_eeg, raw_fnirs) if clock_offset is None else clock_offset
     events, event_id = _events_of(raw_eeg, events, event_id)
     events_fnirs = _on_other_clock(events, raw_eeg, raw_fnirs, clock_offset, clock_drift)
+    _refuse_one_sample(events, events_fnirs, event_id, raw_eeg, raw_fnirs)
     common = {
         "event_id": event_id,
         "reject_by_annotation": reject_by_annotation,
@@ -114,27 +130,111 @@ def epochs_from_raws(
     return epochs_eeg, epochs_fnirs
 
 
+def _check_margin(margin: Any) -> tuple[float, float]:
+    try:
+        values = np.asarray(margin, dtype=float)
+    except (TypeError, ValueError):
+        values = np.array(np.nan)
+    if values.shape not in ((), (2,)) or not (np.isfinite(values) & (values >= 0)).all():
+        raise ValueError(
+            "The windows take a margin of at least 0 in seconds, or a pair of them for EEG and "
+            f"fNIRS, got margin={margin!r}."
+        )
+    of_eeg, of_fnirs = np.broadcast_to(values, 2).tolist()
+    return of_eeg, of_fnirs
+
+
+def _data_channels(raw: mne.io.BaseRaw) -> np.ndarray:
+    return mne.pick_types(
+        raw.info, meg=True, eeg=True, fnirs=True, seeg=True, ecog=True, dbs=True, exclude=()
+    )
+
+
+def _check_reject(reject: Mapping[str, float] | None, *raws: mne.io.BaseRaw) -> None:
+    types = [(raw.get_channel_types(), _data_channels(raw)) for raw in raws]
+    known = sorted({kinds[channel] for kinds, channels in types for channel in channels})
+    for kind in reject or {}:
+        if kind not in known:
+            raise ValueError(
+                f"reject has a limit for channels of type {kind!r}, but the data channels of the "
+                f"recordings are of types {', '.join(map(repr, known))}."
+                f"{did_you_mean(str(kind).lower(), known)}"
+            )
+
+
+def _default_offset(raw_eeg: mne.io.BaseRaw, raw_fnirs: mne.io.BaseRaw) -> float:
+    dates = [raw.info["meas_date"] for raw in (raw_eeg, raw_fnirs)]
+    if None in dates:
+        return 0.0
+    # the date is that of sample 0, which a cropped recording does not begin with
+    begin_eeg, begin_fnirs = (
+        date + timedelta(seconds=raw.first_samp / raw.info["sfreq"])
+        for date, raw in zip(dates, (raw_eeg, raw_fnirs), strict=True)
+    )
+    offset = (begin_eeg - begin_fnirs).total_seconds()
+    if abs(offset) * raw_fnirs.info["sfreq"] > 0.5:
+        warnings.warn(
+            f"The EEG begins at {begin_eeg} and the fNIRS at {begin_fnirs}, but clock_offset is "
+            "not given and taken to be 0, as if both had begun together. Pass "
+            f"clock_offset={round(offset, 3):.12g} if these dates are exact, that of estimate_clock if both "
+            "recorded the events, or clock_offset=0 to keep this.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return 0.0
+
+
 def _events_of(
     raw: mne.io.BaseRaw, events: Any, event_id: Mapping[str, int] | None
 ) -> tuple[np.ndarray, dict[str, int] | None]:
+    annotated = []
     if events is None:
-        wanted = "auto" if event_id is None else dict(event_id)
-        if not len(raw.annotations):
-            raise ValueError("The EEG recording has no annotations to be events; give events=.")
-        events, event_id = mne.events_from_annotations(raw, wanted, verbose="error")
+        annotated = sorted(set(raw.annotations.description))
+        events, event_id = _annotated_events(raw, annotated, event_id)
     events = np.asarray(events)
     if events.ndim != 2 or events.shape[1] != 3 or events.dtype.kind not in "iu":
         raise ValueError(
             f"events are integers of shape (n_events, 3), as from mne.find_events; got dtype "
             f"{events.dtype} and shape {events.shape}."
         )
-    codes = None if event_id is None else set(event_id.values())
-    if not len(events) or (codes is not None and not np.isin(events[:, 2], list(codes)).any()):
+    if not _is_selected(events, event_id).any():
         raise ValueError(
             f"There is no event to cut epochs at: {len(events)} events, of codes "
             f"{np.unique(events[:, 2]).tolist()}; event_id is {event_id}."
         )
-    return events, None if event_id is None else dict(event_id)
+    if event_id is None:
+        return events, None
+    absent = {name: code for name, code in event_id.items() if code not in events[:, 2]}
+    if absent:
+        there = f"names {annotated}" if annotated else f"codes {np.unique(events[:, 2]).tolist()}"
+        warnings.warn(
+            f"event_id has {absent}, of which no event occurs; there are events of {there}."
+            f"{did_you_mean(next(iter(absent)), annotated)}",
+            UserWarning,
+            stacklevel=3,
+        )
+    return events, dict(event_id)
+
+
+def _annotated_events(
+    raw: mne.io.BaseRaw, names: list[str], event_id: Mapping[str, int] | None
+) -> tuple[np.ndarray, Mapping[str, int]]:
+    if not names:
+        raise ValueError("The EEG recording has no annotations to be events; give events=.")
+    if event_id is not None and not set(event_id) & set(names):
+        raise ValueError(
+            f"There is no event to cut epochs at: event_id is {dict(event_id)}, but the "
+            f"annotations are named {names}.{did_you_mean(next(iter(event_id), ''), names)}"
+        )
+    wanted = "auto" if event_id is None else dict(event_id)
+    events, found = mne.events_from_annotations(raw, wanted, verbose="error")
+    return events, found if event_id is None else event_id
+
+
+def _is_selected(events: np.ndarray, event_id: Mapping[str, int] | None) -> np.ndarray:
+    if event_id is None:
+        return np.ones(len(events), dtype=bool)
+    return np.isin(events[:, 2], list(event_id.values()))
 
 
 def _on_other_clock(
@@ -142,16 +242,28 @@ def _on_other_clock(
 ) -> np.ndarray:
     times = (events[:, 0] - raw.first_samp) / raw.info["sfreq"]
     samples = np.round((offset + (1 + drift) * times) * other.info["sfreq"]).astype(int)
+    return np.c_[samples + other.first_samp, events[:, 1:]]
+
+
+def _refuse_one_sample(
+    events: np.ndarray,
+    events_fnirs: np.ndarray,
+    event_id: Mapping[str, int] | None,
+    raw: mne.io.BaseRaw,
+    other: mne.io.BaseRaw,
+) -> None:
+    used = np.flatnonzero(_is_selected(events, event_id))
+    samples = events_fnirs[used, 0]
     order = np.argsort(samples, kind="stable")
     same = np.flatnonzero(np.diff(samples[order]) == 0)
     if len(same):
-        one, another = order[same[0]], order[same[0] + 1]
+        one, another = used[order[same[0] : same[0] + 2]]
+        times = (events[:, 0] - raw.first_samp) / raw.info["sfreq"]
         raise ValueError(
             f"Events {one} and {another} ({times[one]:.3f} and {times[another]:.3f} s) fall on one "
             f"sample of the fNIRS, at {other.info['sfreq']:g} Hz. Leave one of them out, or "
             "resample the fNIRS (raw_fnirs.resample)."
         )
-    return np.c_[samples + other.first_samp, events[:, 1:]]
 
 
 def _cut(
@@ -164,15 +276,10 @@ def _cut(
     common: Mapping[str, Any],
 ) -> mne.Epochs:
     start, stop = check_window(window, f"{name}_window")
-    if start is None or stop is None or margin < 0:
-        raise ValueError(
-            f"{name}_window needs a beginning and an end in seconds, and a margin of at least 0; "
-            f"got {window!r} and margin={margin:g}."
-        )
+    if start is None or stop is None:
+        raise ValueError(f"{name}_window needs a beginning and an end in seconds; got {window!r}.")
     types = raw.get_channel_types()
-    picks = mne.pick_types(
-        raw.info, meg=True, eeg=True, fnirs=True, seeg=True, ecog=True, dbs=True, exclude=()
-    )
+    picks = _data_channels(raw)
     good = [channel for channel in picks if raw.ch_names[channel] not in raw.info["bads"]]
     if not good:
         raise ValueError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -25,9 +25,10 @@ class ShortChannelRegression(EpochsTransformer):
 
     Parameters
     ----------
-    short : "auto" or sequence of str or int, default="auto"
-        Names or indices of the short channels. "auto" is those of mne.Epochs whose source and
-        detector are at most `max_distance` apart. With an empty sequence nothing is removed.
+    short : "auto", sequence of str or int, or boolean mask, default="auto"
+        Names or indices of the short channels, or a mask of shape (n_channels,). "auto" is
+        those of mne.Epochs whose source and detector are at most `max_distance` apart. With an
+        empty sequence nothing is removed.
     max_distance : float, default=0.015
         Longest distance of a short channel in metres, for ``short="auto"``.
     regressors : {"all", "nearest", "mean"}, default="all"
@@ -78,6 +79,10 @@ class ShortChannelRegression(EpochsTransformer):
     the same unit. The regression is on deviations from the mean of each epoch, so means stay.
     A response of the brain that short channels see a part of is weakened with the scalp's.
 
+    The output is an array, also for mne.Epochs and after ``set_output``, and says neither when it
+    begins nor what its channels are called. A next step takes the epochs to begin at 0 s: give it
+    ``tmin=`` (this step's ``tmin_``), ``ch_names=`` (``get_feature_names_out()``) and ``sfreq=``.
+
     References
     ----------
     .. [1] R. Saager and A. Berger. "Direct characterization and removal of interfering absorption
@@ -113,7 +118,7 @@ class ShortChannelRegression(EpochsTransformer):
 
     def __init__(
         self,
-        short: str | Sequence[str | int] = "auto",
+        short: str | Sequence[str | int | bool] = "auto",
         *,
         max_distance: float = 0.015,
         regressors: str = "all",
@@ -150,6 +155,7 @@ class ShortChannelRegression(EpochsTransformer):
         if not len(self.long_):
             raise ValueError(f"All {n_channels} channels are short; there is none to correct.")
         self._mixing = self._make_mixing()
+        self._scope = self.scope
         if self.scope == "fit":
             n_short = len(self.short_)
             gram, cross = np.zeros((n_short, n_short)), np.zeros((len(self.long_), n_short))
@@ -178,7 +184,7 @@ class ShortChannelRegression(EpochsTransformer):
         cleaned = np.empty((len(values), len(self.long_), self.n_times_), dtype=np.float32)
         for rows in batches(values, copies=3):
             long, short = self._split(values[rows])
-            if self.scope == "fit":
+            if self._scope == "fit":
                 coef = self.coef_
             else:
                 transposed = short.swapaxes(1, 2)
@@ -207,12 +213,20 @@ class ShortChannelRegression(EpochsTransformer):
     def _find_short(self, n_channels: int) -> np.ndarray:
         if isinstance(self.short, str):
             return self._short_by_distance()
+        given = list(self.short)
+        if any(isinstance(channel, bool | np.bool_) for channel in given):
+            return _indices_of_mask(given, n_channels)
         names = self._channel_names()
         found = []
-        for channel in self.short:
+        for channel in given:
+            if not isinstance(channel, str | Integral):
+                raise ValueError(
+                    "short holds names or indices of channels, or is a boolean mask of them; got "
+                    f"{channel!r}."
+                )
             if isinstance(channel, str) and channel in names:
                 found.append(names.index(channel))
-            elif not isinstance(channel, str) and 0 <= channel < n_channels:
+            elif isinstance(channel, Integral) and 0 <= channel < n_channels:
                 found.append(int(channel))
             else:
                 hint = did_you_mean(channel, names)
@@ -276,6 +290,21 @@ class ShortChannelRegression(EpochsTransformer):
                 combine = np.full((len(short), 1), 1 / len(short))
             inner = combine.T @ gram[:, short[:, None], short] @ combine
             outer = cross[:, long[:, None], short] @ combine
-            inverse = np.linalg.pinv(inner, rcond=1e-10, hermitian=True)
+            # rank is a matter of correlations, not of the scales of the channels
+            scales = np.sqrt(np.diagonal(inner, axis1=-2, axis2=-1))
+            scales = np.where(scales > 0, scales, 1.0)
+            scales = scales[..., :, None] * scales[..., None, :]
+            inverse = np.linalg.pinv(inner / scales, rcond=1e-10, hermitian=True) / scales
             coef[:, long[:, None], short] = outer @ inverse @ combine.T
         return coef
+
+
+def _indices_of_mask(mask: Sequence[Any], n_channels: int) -> np.ndarray:
+    if not all(isinstance(entry, bool | np.bool_) for entry in mask):
+        raise ValueError(f"short mixes True or False with other values: {mask}.")
+    if len(mask) != n_channels:
+        raise ValueError(
+            f"short is a boolean mask of {len(mask)} entries, but the epochs have {n_channels} "
+            "channels."
+        )
+    return np.flatnonzero(mask)

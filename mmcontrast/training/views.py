@@ -71,9 +71,10 @@ def _check_augmented(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]
             f"The augmentation has to return a dict of the modalities {list(expected)}, not {what}."
         )
     for name, x in found.items():
-        shape = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
-        if shape != tuple(expected[name].shape):
+        given = expected[name]
+        made = f"{tuple(x.shape)}, {x.dtype}," if isinstance(x, Tensor) else type(x).__name__
+        if made != f"{tuple(given.shape)}, {given.dtype},":
             raise ValueError(
-                f"The augmentation made {shape} of modality {name!r}; expected a tensor of shape "
-                f"{tuple(expected[name].shape)}, as it was given."
+                f"The augmentation made {made} of modality {name!r}; expected a tensor of shape "
+                f"{tuple(given.shape)} and {given.dtype}, as it was given."
             )

@@ -205,6 +205,13 @@ def test_bad_arguments_are_named(arguments, message):
         make_factorized(**arguments)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("name", ["latent_std", "feature_noise", "unique_ratio", "label_noise"])
+def test_numbers_are_finite(name, value):
+    with pytest.raises(ValueError, match=name):
+        make_factorized(10, **{name: value})
+
+
 def test_wrong_types_are_named():
     with pytest.raises(TypeError, match="n_flows must be an instance of int"):
         make_factorized(10, n_flows=1.5)

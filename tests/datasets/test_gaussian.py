@@ -29,8 +29,8 @@ def truths(data):
 
 @pytest.mark.parametrize("n_dims", [1, 20, 200])
 @pytest.mark.parametrize("value", [2.0, 10.0])
-def test_mutual_information_sets_the_correlation(n_dims, value):
-    data = make_correlated_gaussian(20_000, n_dims, mutual_information=value, random_state=0)
+def test_information_sets_the_correlation(n_dims, value):
+    data = make_correlated_gaussian(20_000, n_dims, information=value, random_state=0)
     expected = np.sqrt(1 - np.exp(-2 * value / n_dims))
     products = np.mean(data.X * data.Y, axis=0)
     np.testing.assert_allclose(products.mean(), expected, atol=0.02)
@@ -129,10 +129,14 @@ def test_laws(n_dims, n_conditions, correlation, condition_std, condition):
     assert -1e-6 <= marginal <= conditional + 1e-6 <= joint + 2e-6
 
 
+def test_information_is_that_given_the_condition():
+    data = make_correlated_gaussian(10, 2, information=2.0, n_conditions=2, random_state=0)
+    assert data.conditional_mutual_information == pytest.approx(2.0)
+    assert data.mutual_information == pytest.approx(np.log(2 - np.exp(-2)))
+
+
 def test_three_ways_to_say_the_same():
-    by_information = make_correlated_gaussian(
-        5, mutual_information=0.5 * np.log(101), random_state=0
-    )
+    by_information = make_correlated_gaussian(5, information=0.5 * np.log(101), random_state=0)
     by_noise = make_correlated_gaussian(5, noise_std=0.1, random_state=0)
     by_correlation = make_correlated_gaussian(5, correlation=1.01**-0.5, random_state=0)
     np.testing.assert_allclose(by_information.Y, by_noise.Y)
@@ -142,10 +146,10 @@ def test_three_ways_to_say_the_same():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({}, "exactly one of mutual_information, correlation and noise_std, got none"),
+        ({}, "exactly one of information, correlation and noise_std, got none"),
         ({"correlation": 0.1, "noise_std": 1.0}, "got correlation and noise_std"),
         ({"correlation": 1.0}, "correlation == 1.0, must be < 1"),
-        ({"mutual_information": -1.0}, "mutual_information == -1.0, must be >= 0"),
+        ({"information": -1.0}, "information == -1.0, must be >= 0"),
         ({"noise_std": 0.0}, "noise_std == 0.0, must be > 0"),
         ({"n_samples": 0, "noise_std": 1.0}, "n_samples == 0, must be >= 1"),
         ({"n_conditions": -1, "noise_std": 1.0}, "n_conditions == -1"),
@@ -156,6 +160,14 @@ def test_three_ways_to_say_the_same():
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         make_correlated_gaussian(**arguments)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("name", ["information", "correlation", "noise_std", "condition_std"])
+def test_numbers_are_finite(name, value):
+    others = {"noise_std": 1.0} if name == "condition_std" else {}
+    with pytest.raises(ValueError, match=name):
+        make_correlated_gaussian(10, n_conditions=1, **others, **{name: value})
 
 
 def test_wrong_types_are_named():

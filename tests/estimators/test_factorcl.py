@@ -261,8 +261,10 @@ def test_held_out_rows_keep_their_labels(X, y):
     assert len(make(**params).fit(X, y).history_["valid_loss"]) == 3
     held_out = make(supervised=True).fit(X[:30], y[:30], X_val=X[30:], y_val=y[30:])
     assert len(held_out.history_["valid_loss"]) == 3
-    with pytest.raises(ValueError, match="target y is None"):
+    with pytest.raises(ValueError, match="X_val needs its targets. Pass y_val"):
         make(supervised=True).fit(X[:30], y[:30], X_val=X[30:])
+    with pytest.raises(ValueError, match="y_val was passed without X_val"):
+        make(supervised=True).fit(X, y, y_val=y[:3])
 
 
 # ------------------------------------------------------------------ augmentation
@@ -294,8 +296,12 @@ def test_an_augmentation_may_see_both_modalities(X):
 
 
 def test_augmentations_that_break_a_modality_are_named(X):
-    with pytest.raises(ValueError, match=r"made \(8, 7\) of modality 'fnirs'; expected .*\(8, 8\)"):
+    with pytest.raises(
+        ValueError, match=r"made \(8, 7\).* of modality 'fnirs'; expected .*\(8, 8\)"
+    ):
         make(augmentation=lambda v, g: {**v, "fnirs": v["fnirs"][:, 1:]}).fit(X)
+    with pytest.raises(ValueError, match=r"float64, of modality 'fnirs'; .* torch.float32"):
+        make(augmentation=lambda v, g: {**v, "fnirs": v["fnirs"].double()}).fit(X)
     with pytest.raises(ValueError, match="a dict of the modalities"):
         make(augmentation=lambda v, g: {"eeg": v["eeg"]}).fit(X)
 
@@ -351,6 +357,68 @@ def test_one_class_is_refused(X):
         make(supervised=True).fit(X, np.ones(40, dtype=int))
     with pytest.raises(ValueError, match="target 1 of y is constant: all 40 values are 2"):
         make(supervised=True).fit(X, np.c_[np.linspace(0, 1, 40), np.full(40, 2.0)])
+
+
+def test_constant_numbers_are_refused_whatever_their_rounding(X):
+    for value in (0.1, 0.1 * 3, 1e9 + 0.1):
+        with pytest.raises(ValueError, match="target 0 of y is constant"):
+            make(supervised=True).fit(X, np.full(40, value))
+
+
+@pytest.mark.parametrize(
+    ("target", "what"),
+    [
+        (np.array([1, "a"] * 20, dtype=object), "number and str values"),
+        (np.array(["a", None] * 20, dtype=object), "NoneType and str values"),
+        (np.array(["2020-01-01", "2020-01-02"] * 20, dtype="datetime64[D]"), "datetime64"),
+        (3, "y is a int"),
+        ({1, 2}, "y is a set"),
+    ],
+)
+def test_targets_of_other_types_are_refused(X, target, what):
+    with pytest.raises(ValueError, match=what):
+        make(supervised=True).fit(X, target)
+
+
+def test_objects_are_what_they_hold(X):
+    for target in (np.arange(40) % 3, np.arange(40) % 2 == 0, np.linspace(0, 1, 40)):
+        plain = make(supervised=True).fit(X, target).transform(X)
+        boxed = make(supervised=True).fit(X, target.astype(object)).transform(X)
+        np.testing.assert_array_equal(plain, boxed)
+
+
+def test_numbers_taken_for_classes(X):
+    with pytest.warns(UserWarning, match=r"40 classes of 40 rows.*target_type='regression'"):
+        factorcl = make(supervised=True).fit(X, np.arange(40))
+    with pytest.raises(ValueError, match=r"not fitted on: 40, 41.*target_type='regression'"):
+        factorcl.score(X, np.arange(2, 42))
+    with pytest.raises(ValueError, match="takes classes, but y is continuous"):
+        make(supervised=True, target_type="classification").fit(X, np.linspace(0, 1, 40))
+
+
+def test_rows_without_pairs_are_refused(X):
+    here = np.arange(40) < 20
+    apart = Modalities(
+        {"eeg": X["eeg"], "fnirs": X["fnirs"]}, presence={"eeg": here, "fnirs": ~here}
+    )
+    with pytest.raises(ValueError, match="two modalities in 0 of 40"):
+        make().fit(apart)
+    with pytest.raises(ValueError, match="The validation rows of FactorCL have two modalities"):
+        make().fit(X, X_val=apart)
+    with pytest.raises(ValueError, match="The rows to score of FactorCL have two modalities"):
+        make().fit(X).score(apart)
+
+
+def test_what_was_fitted_counts(X, y):
+    ourcl = make(factorized=False).fit(X)
+    Z = ourcl.transform(X)
+    np.testing.assert_array_equal(ourcl.set_params(factorized=True).transform(X), Z)
+    supervised = make(supervised=True).fit(X, y)
+    score = supervised.score(X, y)
+    assert supervised.set_params(supervised=False).score(X, y) == score
+    plain = make().fit(X)
+    score = plain.score(X)
+    assert plain.set_params(supervised=True).score(X) == score
 
 
 def test_unknown_classes_are_named(X, y):

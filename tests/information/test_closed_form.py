@@ -1,6 +1,7 @@
 """Estimators without training: ksg and gaussian."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -156,3 +157,40 @@ def test_ksg_refuses_repeated_rows():
     x = np.random.default_rng(0).integers(0, 3, size=(50, 1))
     with pytest.raises(ValueError, match="equal to 3 others; .* continuous"):
         mutual_information(x, x, method="ksg")
+
+
+def rounded(a):
+    return np.round(a, 1)
+
+
+@pytest.mark.parametrize("name", ["X", "Y", "Z"])
+def test_ksg_warns_of_rounded_values(name):
+    rows = dict(zip("XYZ", np.random.default_rng(0).normal(size=(3, 500)), strict=True))
+    rows[name] = rounded(rows[name])
+    estimate = conditional_mutual_information
+    if name != "Z":
+        estimate = mutual_information
+        rows.pop("Z")
+    with pytest.warns(UserWarning, match=rf"% of the rows of {name} are equal .*rng.uniform") as w:
+        estimate(**rows, method="ksg")
+    assert [item.filename for item in w] == [__file__]
+
+
+def test_noise_as_the_warning_says_removes_the_bias():
+    rng = np.random.default_rng(0)
+    x, y = rounded(rng.normal(size=2000)), rng.normal(size=2000)
+    with pytest.warns(UserWarning, match="can be wrong"):
+        biased = mutual_information(x, y, method="ksg")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = mutual_information(x + rng.uniform(-0.05, 0.05, 2000), y, method="ksg")
+    assert biased > 5 * biased.stderr and abs(found) < 2 * found.stderr
+
+
+@pytest.mark.parametrize("n_zeros", [3, 20])  # fewer than neighbours, and few of the rows
+def test_ksg_does_not_warn_of_few_repetitions(n_zeros):
+    x, y = np.random.default_rng(0).normal(size=(2, 500))
+    x[:n_zeros] = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mutual_information(x, y, method="ksg")

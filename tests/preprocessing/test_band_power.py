@@ -130,3 +130,11 @@ def test_first_and_last_bin_of_the_spectrum(n_times):
     np.testing.assert_allclose(
         found.fit_transform(X[..., :n_times]), expected.reshape(6, -1) * freqs[1], rtol=1e-3
     )
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_what_is_divided_by_is_that_of_fit(relative):
+    X = np.random.default_rng(0).normal(size=(4, 2, 200))
+    found = BandPower(100, bands={"low": (2, 10)}, relative=relative).fit(X)
+    expected = found.transform(X)
+    np.testing.assert_array_equal(found.set_params(relative=not relative).transform(X), expected)

@@ -72,3 +72,18 @@ def test_default_windows_and_order_of_features():
     assert table["Cz_N1_latency"] == pytest.approx(0.17, abs=1e-3)
     assert table["Cz_P3_latency"] == pytest.approx(0.45, abs=1e-3)
     assert table["Cz_N1_peak"] == pytest.approx(-2, rel=1e-2)
+
+
+@pytest.mark.parametrize("window", [1, (0.1,), (0.1, 0.2, "negative", 1), {0.1, 0.2}])
+def test_windows_that_are_none(window):
+    with pytest.raises(ValueError, match=r"Window 'a' is \(start, stop\) or .*in seconds, got"):
+        EvokedFeatures(SFREQ, windows={"a": window}).fit(np.tile(TIMES, (1, 1, 1)))
+
+
+def test_features_are_those_of_fit():
+    X = np.random.default_rng(0).normal(size=(5, 3, 100))
+    found = EvokedFeatures(SFREQ, tmin=TMIN, windows=WINDOWS, features=("mean", "peak")).fit(X)
+    expected, names = found.transform(X), found.get_feature_names_out()
+    found.set_params(features=("latency", "other"))
+    np.testing.assert_array_equal(found.transform(X), expected)
+    assert found.get_feature_names_out().tolist() == names.tolist()

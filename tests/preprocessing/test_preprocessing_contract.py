@@ -143,3 +143,30 @@ class _OnlyEEG(StandardScaler):
 
     def transform(self, X):
         return super().transform(X["eeg"])
+
+
+@pytest.mark.parametrize(
+    "transformer",
+    [
+        ShortChannelRegression(short=[2, 3], ch_names=NAMES),
+        LagAlign(20, lag=1.0, ch_names=NAMES),
+        TimeFrequency(20, freqs=[2, 4], step=0.5, output="maps"),
+    ],
+)
+def test_epochs_and_maps_stay_arrays_where_tables_are_asked_for(transformer, X):
+    pytest.importorskip("pandas")
+    expected = clone(transformer).fit_transform(X)
+    ours = clone(transformer).set_output(transform="pandas")
+    for found in (ours.fit_transform(X), ours.transform(X), clone(ours).fit_transform(X)):
+        assert isinstance(found, np.ndarray)
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_tables_at_the_end_of_a_pipeline_with_epochs(X):
+    pytest.importorskip("pandas")
+    pipe = make_pipeline(
+        LagAlign(20, lag=1.0), BandPower(20, bands={"slow": (0.5, 4)}, ch_names=NAMES)
+    )
+    found = pipe.set_output(transform="pandas").fit_transform(X)
+    assert list(found.columns) == [f"{name}_slow" for name in NAMES]
+    assert list(pipe.transform(X).columns) == list(found.columns)

@@ -1,5 +1,7 @@
 """From recordings to epochs: clocks, rates, rejection, haemoglobin."""
 
+from datetime import UTC, datetime, timedelta
+
 import mne
 import numpy as np
 import pytest
@@ -282,3 +284,66 @@ def test_recordings_that_hold_no_haemoglobin():
         haemoglobin_from_raw(light)
     with pytest.raises(TypeError, match="continuous recording"):
         haemoglobin_from_raw(np.zeros((2, 5)))
+
+
+def test_limits_for_types_that_are_not_there(recordings, events):
+    recordings[0].set_channel_types({"2": "eog"}, verbose="error")
+    with pytest.raises(ValueError, match="type 'EEG'.*'eeg', 'hbo', 'hbr'. Did you mean 'eeg'"):
+        epochs_from_raws(*recordings, events, reject={"EEG": 1e-4})
+    for kind in ("hb0", "grad", "eog"):
+        with pytest.raises(ValueError, match=f"reject has a limit.*'{kind}'"):
+            epochs_from_raws(*recordings, events, reject={"eeg": 1, kind: 1e-4})
+
+
+def test_event_ids_that_do_not_occur(recordings, events):
+    with pytest.warns(UserWarning, match=r"event_id has {'c': 9}.*codes \[1, 2\]"):
+        pair = epochs_from_raws(*recordings, events, event_id={"a": 1, "c": 9})
+    assert len(pair[0]) == 7
+    names = np.where(np.arange(len(ONSETS)) % 2, "rest", "task")
+    recordings[0].set_annotations(mne.Annotations(ONSETS, 0, names))
+    with pytest.warns(UserWarning, match=r"{'rset': 2}.*Did you mean 'rest'"):
+        epochs_from_raws(*recordings, event_id={"task": 1, "rset": 2})
+    with pytest.raises(ValueError, match="no event to cut.*'tsk'.*Did you mean 'task'"):
+        epochs_from_raws(*recordings, event_id={"tsk": 1})
+
+
+def test_events_that_are_not_used_may_fall_on_one_sample(recordings, events):
+    response = events[3] + [4, 0, 0]
+    response[2] = 8
+    both = np.insert(events, 4, response, axis=0)
+    pair = epochs_from_raws(*recordings, both, event_id={"a": 1, "b": 2})
+    assert len(pair[0]) == len(events)
+    assert pair[1].selection.tolist() == [k for k in range(len(both)) if k != 4]
+    with pytest.raises(ValueError, match=r"Events 3 and 4 \(70.000 and 70.020 s\)"):
+        epochs_from_raws(*recordings, both, event_id={"b": 2, "c": 8})
+
+
+def test_dates_that_differ_ask_for_an_offset(recordings, events, recwarn):
+    eeg, fnirs = recordings
+    date = datetime(2024, 5, 1, 9, 30, tzinfo=UTC)
+    # the first samples are number 400 at 200 Hz and number 30 at 10 Hz
+    eeg.set_meas_date(date + timedelta(seconds=5))
+    epochs_from_raws(eeg, fnirs, events)
+    fnirs.set_meas_date(date)
+    epochs_from_raws(eeg, fnirs, events, clock_offset=0)
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match="09:30:07.*09:30:03.*Pass clock_offset=4 if") as caught:
+        pair = epochs_from_raws(eeg, fnirs, events)
+    assert caught[0].filename == __file__
+    np.testing.assert_allclose(pair[1].get_data()[:, 0, 20], 1e-6 * ONSETS)
+    eeg.set_meas_date(date + timedelta(seconds=1))
+    recwarn.clear()
+    epochs_from_raws(eeg, fnirs, events)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("margin", [np.int64(1), np.float32(1), (1, 1), np.array([1, 1])])
+def test_margins_of_any_number(recordings, events, margin):
+    pair = epochs_from_raws(*recordings, events, margin=margin)
+    assert (pair[0].tmin, pair[1].tmax) == (-1.2, 16)
+
+
+@pytest.mark.parametrize("margin", [(0, 1, 2), (1,), "a", None, np.nan, (0, -1)])
+def test_margins_that_are_none(recordings, events, margin):
+    with pytest.raises(ValueError, match="margin of at least 0 in seconds, or a pair"):
+        epochs_from_raws(*recordings, events, margin=margin)

@@ -104,3 +104,58 @@ def test_nearest_of_the_same_kind():
 
 def test_nothing_to_remove():
     np.testing.assert_allclose(ShortChannelRegression(short=()).fit_transform(X), X, rtol=1e-6)
+
+
+def test_masks_of_short_channels():
+    expected = ShortChannelRegression(short=[3, 5]).fit(X)
+    mask = np.isin(np.arange(6), [3, 5])
+    for short in (mask, mask.tolist()):
+        found = ShortChannelRegression(short=short).fit(X)
+        assert found.short_.tolist() == [3, 5]
+        np.testing.assert_array_equal(found.coef_, expected.coef_)
+
+
+@pytest.mark.parametrize(
+    "short, message",
+    [
+        ([True, False], "mask of 2 entries, but the epochs have 6 channels"),
+        ([True, 0, 1, 0, 0, 0], "mixes True or False"),
+        ([0.5], "names or indices of channels.*got 0.5"),
+        (np.array([2.0]), "names or indices"),
+        ([6], "channel 6, which does not exist"),
+    ],
+)
+def test_short_that_is_neither_names_nor_indices_nor_a_mask(short, message):
+    with pytest.raises(ValueError, match=message):
+        ShortChannelRegression(short=short).fit(X)
+
+
+@pytest.mark.parametrize("scope", ["fit", "epoch"])
+@pytest.mark.parametrize("scale", [1e-8, 1e8])
+def test_the_scale_of_a_short_channel_does_not_matter(scope, scale):
+    scaled = X.copy()
+    scaled[:, 2] *= scale
+    parameters = {"short": SHORT, "scope": scope, "ch_names": NAMES}
+    expected = ShortChannelRegression(**parameters).fit_transform(X)
+    found = ShortChannelRegression(**parameters).fit_transform(scaled)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("level", [0.1, 7.0])  # the mean of the first is not exactly it
+def test_a_short_channel_that_is_flat_in_an_epoch_removes_nothing(level):
+    flat = X.copy()
+    flat[3, 2] = level
+    found = ShortChannelRegression(short=[2], scope="epoch").fit(flat)
+    np.testing.assert_allclose(found.transform(flat)[3], flat[3, found.long_], rtol=1e-6)
+
+
+def test_numbers_that_count_channels_are_no_wavelengths():
+    names = [f"ch {k}" for k in range(1, 7)]
+    numbered = ShortChannelRegression(short=[4, 5], ch_names=names).fit(X)
+    np.testing.assert_array_equal(numbered.coef_, ShortChannelRegression([4, 5]).fit(X).coef_)
+
+
+def test_the_scope_is_that_of_fit():
+    found = ShortChannelRegression(short=[4, 5], scope="epoch").fit(X)
+    expected = found.transform(X)
+    np.testing.assert_array_equal(found.set_params(scope="fit").transform(X), expected)
