@@ -176,8 +176,8 @@ def _default_offset(raw_eeg: mne.io.BaseRaw, raw_fnirs: mne.io.BaseRaw) -> float
         warnings.warn(
             f"The EEG begins at {begin_eeg} and the fNIRS at {begin_fnirs}, but clock_offset is "
             "not given and taken to be 0, as if both had begun together. Pass "
-            f"clock_offset={round(offset, 3):.12g} if these dates are exact, that of estimate_clock if both "
-            "recorded the events, or clock_offset=0 to keep this.",
+            f"clock_offset={round(offset, 3):.12g} if these dates are exact, that of "
+            "estimate_clock if both recorded the events, or clock_offset=0 to keep this.",
             UserWarning,
             stacklevel=3,
         )
