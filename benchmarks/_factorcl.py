@@ -52,6 +52,7 @@ class Setting:
     common: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     probe_C: float = 1.0
+    probe_standardised: bool = True
 
 
 @dataclass(frozen=True)
@@ -164,14 +165,20 @@ def untrained(setting: Setting, seed: int, X: Modalities) -> Parts:
 
 
 # ------------------------------------------------------------------------------- probes
-def probe_labels(Z: np.ndarray, y: np.ndarray, n_train: int, C: float = 1.0) -> float:
-    """Test accuracy of a logistic regression."""
+def probe_labels(
+    Z: np.ndarray, y: np.ndarray, n_train: int, C: float = 1.0, standardised: bool = True
+) -> float:
+    """Test accuracy of a logistic regression, on standardised columns or on those as they are."""
     # columns of a representation are so correlated that lbfgs takes thousands of steps and that the
     # Hessian is singular in float32; for many columns a Hessian takes longer still
     Z = Z.astype(np.float64)
-    solver = "newton-cholesky" if Z.shape[1] <= _MANY_COLUMNS else "lbfgs"
+    if Z.shape[1] <= _MANY_COLUMNS:
+        solver = "newton-cholesky"
+    else:
+        solver = "lbfgs" if standardised else "newton-cg"
     classifier = LogisticRegression(C=C, solver=solver, max_iter=2000)
-    probe = make_pipeline(StandardScaler(), classifier).fit(Z[:n_train], y[:n_train])
+    scaler = StandardScaler() if standardised else "passthrough"
+    probe = make_pipeline(scaler, classifier).fit(Z[:n_train], y[:n_train])
     return float(probe.score(Z[n_train:], y[n_train:]))
 
 
@@ -189,11 +196,16 @@ def gaussian_bits(r2: np.ndarray) -> float:
     return float(-0.5 * np.log2(unexplained).sum())
 
 
-def probe_all(parts: Parts, problem: Problem, C: float, with_latents: bool) -> dict[str, Any]:
+def probe_all(
+    parts: Parts, problem: Problem, setting: Setting, with_latents: bool
+) -> dict[str, Any]:
     """Accuracy of all parts side by side for every label; R2 and bits per part and latent."""
     Z, n_train = np.hstack(list(parts.values())), problem.n_train
     found: dict[str, Any] = {
-        "accuracy": {name: probe_labels(Z, y, n_train, C) for name, y in problem.labels.items()},
+        "accuracy": {
+            name: probe_labels(Z, y, n_train, setting.probe_C, setting.probe_standardised)
+            for name, y in problem.labels.items()
+        },
     }
     if with_latents:
         r2 = {
@@ -268,7 +280,7 @@ def _evaluate(
         found = representations(setting, method, estimator, problem.X)
     seconds = time.process_time() - start
     probes = {
-        name: probe_all(parts, problem, setting.probe_C, method != "latents")
+        name: probe_all(parts, problem, setting, method != "latents")
         for name, parts in found.items()
     }
     return {"probes": probes, "seconds": seconds, "epochs": n_epochs}

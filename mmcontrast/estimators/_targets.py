@@ -153,9 +153,9 @@ def check_target(y: Any, n_rows: int, target_type: str, owner: str) -> tuple[np.
 
 def _as_array(y: Any, owner: str) -> np.ndarray:
     """Labels or numbers of one type; objects are looked into."""
-    if not hasattr(y, "__len__") or isinstance(y, (str, bytes, set, dict)):
-        raise ValueError(f"{owner}: y is a {type(y).__name__}; expected an array of targets.")
-    y = np.asarray(y)
+    found, y = type(y).__name__, np.asarray(y)
+    if not y.ndim:
+        raise ValueError(f"{owner}: y is a {found}; expected an array of targets.")
     if y.dtype.kind == "O" and y.size:
         kinds = sorted({_KINDS.get(type(v), type(v).__name__) for v in y.ravel()})
         if len(kinds) > 1 or kinds[0] not in ("bool", "number", "str"):
