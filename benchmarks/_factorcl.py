@@ -52,7 +52,6 @@ class Setting:
     common: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     probe_C: float = 1.0
-    probe_standardised: bool = True
 
 
 @dataclass(frozen=True)
@@ -165,20 +164,14 @@ def untrained(setting: Setting, seed: int, X: Modalities) -> Parts:
 
 
 # ------------------------------------------------------------------------------- probes
-def probe_labels(
-    Z: np.ndarray, y: np.ndarray, n_train: int, C: float = 1.0, standardised: bool = True
-) -> float:
-    """Test accuracy of a logistic regression, on standardised columns or on those as they are."""
+def probe_labels(Z: np.ndarray, y: np.ndarray, n_train: int, C: float = 1.0) -> float:
+    """Test accuracy of a logistic regression."""
     # columns of a representation are so correlated that lbfgs takes thousands of steps and that the
     # Hessian is singular in float32; for many columns a Hessian takes longer still
     Z = Z.astype(np.float64)
-    if Z.shape[1] <= _MANY_COLUMNS:
-        solver = "newton-cholesky"
-    else:
-        solver = "lbfgs" if standardised else "newton-cg"
+    solver = "newton-cholesky" if Z.shape[1] <= _MANY_COLUMNS else "lbfgs"
     classifier = LogisticRegression(C=C, solver=solver, max_iter=2000)
-    scaler = StandardScaler() if standardised else "passthrough"
-    probe = make_pipeline(scaler, classifier).fit(Z[:n_train], y[:n_train])
+    probe = make_pipeline(StandardScaler(), classifier).fit(Z[:n_train], y[:n_train])
     return float(probe.score(Z[n_train:], y[n_train:]))
 
 
@@ -196,16 +189,11 @@ def gaussian_bits(r2: np.ndarray) -> float:
     return float(-0.5 * np.log2(unexplained).sum())
 
 
-def probe_all(
-    parts: Parts, problem: Problem, setting: Setting, with_latents: bool
-) -> dict[str, Any]:
+def probe_all(parts: Parts, problem: Problem, C: float, with_latents: bool) -> dict[str, Any]:
     """Accuracy of all parts side by side for every label; R2 and bits per part and latent."""
     Z, n_train = np.hstack(list(parts.values())), problem.n_train
     found: dict[str, Any] = {
-        "accuracy": {
-            name: probe_labels(Z, y, n_train, setting.probe_C, setting.probe_standardised)
-            for name, y in problem.labels.items()
-        },
+        "accuracy": {name: probe_labels(Z, y, n_train, C) for name, y in problem.labels.items()},
     }
     if with_latents:
         r2 = {
@@ -280,7 +268,7 @@ def _evaluate(
         found = representations(setting, method, estimator, problem.X)
     seconds = time.process_time() - start
     probes = {
-        name: probe_all(parts, problem, setting, method != "latents")
+        name: probe_all(parts, problem, setting.probe_C, method != "latents")
         for name, parts in found.items()
     }
     return {"probes": probes, "seconds": seconds, "epochs": n_epochs}
