@@ -342,7 +342,7 @@ def as_markdown(result: Mapping[str, Any]) -> str:
 
 Self-supervised, two modalities of 100 features, batches of 256, embeddings of 128, one step on the
 objective and one on the critics of the upper bounds, augmentation and data access included.
-{first["steps_per_repeat"]} steps a turn, {first["ratio"]["n"]} turns each; medians of processor
+{first["steps_per_repeat"]} step(s) a turn, {first["ratio"]["n"]} turns each; medians of processor
 time per step. "Difference" is the largest one of the losses along two steps in float64 from equal
 weights on the same rows.
 
