@@ -1,5 +1,6 @@
 """What objectives with one embedding per modality share."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from ._common import full_precision, zero_loss
 from .comm import embedding_std
 
 
-class PerModalityObjective(nn.Module):
+class PerModalityObjective(nn.Module, ABC):
     """Base of objectives whose representation is the embedding of each modality.
 
     Parameters
@@ -84,9 +85,9 @@ class PerModalityObjective(nn.Module):
         }
 
     @property
+    @abstractmethod
     def term_names(self) -> list[str]:
         """Names of the values that a call returns."""
-        raise NotImplementedError
 
 
 def heads_of(encoder: PooledEncoder, heads: Sequence[nn.Module]) -> nn.ModuleList:

@@ -125,7 +125,7 @@ class FactorCLObjective(nn.Module):
         self.needs_original = True
         size = self.head_dim = head_dim or encoder.embed_dim
         self.heads = nn.ModuleList(
-            ParallelHeads(encoder.embed_dim, 5, hidden_dim=encoder.embed_dim, out_dim=size)
+            ParallelHeads(encoder.embed_dim, _N_HEADS, hidden_dim=encoder.embed_dim, out_dim=size)
             for _ in encoder.names
         )
         condition = n_columns or size
@@ -240,7 +240,10 @@ class FactorCLObjective(nn.Module):
                 self._term(name, outputs, conditions, original, fit_critic=True) for name in _CLUBS
             ]
         known = [loss for loss in losses if loss is not None]
-        return torch.stack(known).sum() if known else zero_loss(self)
+        if known:
+            return torch.stack(known).sum()
+        # a gradient of zero would still let an optimiser's momentum move what has one
+        return zero_loss(nn.ModuleList(self.critics[name] for name in _CLUBS))
 
     def _outputs(
         self, views: Sequence[View], original: View, y: Tensor | None

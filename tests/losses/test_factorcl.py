@@ -169,6 +169,8 @@ def test_a_batch_without_pairs_has_no_terms_of_pairs():
     loss = objective.critic_loss(views, draw(presence={"b": here}))
     loss.backward()
     assert loss == 0
+    changed = {n for n, p in objective.named_parameters() if p.grad is not None}
+    assert changed == {n for n, _ in objective.named_parameters() if "critics.club" in n}
 
 
 def test_parts_are_the_outputs_of_their_heads():
