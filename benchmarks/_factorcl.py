@@ -2,16 +2,15 @@
 
 import hashlib
 import json
-import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from _store import Store
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -206,25 +205,6 @@ def probe_all(parts: Parts, problem: Problem, C: float, with_latents: bool) -> d
 
 
 # --------------------------------------------------------------------------------- fits
-class Store:
-    """Results of fits by their key, kept in a file if there is one, so that runs resume."""
-
-    def __init__(self, path: Path | None = None) -> None:
-        self.path = path
-        self.records: dict[str, Any] = {}
-        if path is not None and path.exists():
-            self.records = json.loads(path.read_text(encoding="utf-8"))
-
-    def get(self, key: str, compute: Callable[[], Any]) -> Any:
-        if key not in self.records:
-            self.records[key] = compute()
-            if self.path is not None:
-                temporary = self.path.with_suffix(".tmp")
-                temporary.write_text(json.dumps(self.records, indent=1), encoding="utf-8")
-                temporary.replace(self.path)
-        return self.records[key]
-
-
 def evaluate(
     setting: Setting,
     method: str,
@@ -272,17 +252,6 @@ def _evaluate(
         for name, parts in found.items()
     }
     return {"probes": probes, "seconds": seconds, "epochs": n_epochs}
-
-
-def paragraph(text: str) -> str:
-    """Fill lines, wherever the numbers have broken them."""
-    return textwrap.fill(" ".join(text.split()), 100, break_on_hyphens=False)
-
-
-def spread(found: Mapping[str, Any], digits: int, scale: float = 1.0) -> str:
-    """Mean and, of several values, their standard deviation."""
-    mean = f"{scale * found['mean']:.{digits}f}"
-    return mean if found["n"] < 2 else f"{mean} ± {scale * found['sd']:.{digits}f}"
 
 
 def at_size(setting: Setting, **changes: Any) -> Setting:

@@ -3,6 +3,7 @@
 import json
 import platform
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
@@ -61,6 +62,17 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
         for row in cells
     )
+
+
+def paragraph(text: str) -> str:
+    """Fill lines, wherever the numbers have broken them."""
+    return textwrap.fill(" ".join(text.split()), 100, break_on_hyphens=False)
+
+
+def spread(found: Mapping[str, Any], digits: int, scale: float = 1.0) -> str:
+    """Mean and, of several values, their standard deviation."""
+    mean = f"{scale * found['mean']:.{digits}f}"
+    return mean if found["n"] < 2 else f"{mean} ± {scale * found['sd']:.{digits}f}"
 
 
 def machine_line(env: Mapping[str, Any]) -> str:

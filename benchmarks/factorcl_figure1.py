@@ -21,19 +21,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _factorcl import (
-    BENT_CODE,
-    SUPERVISED,
-    Setting,
-    Store,
-    at_size,
-    described,
-    evaluate,
-    label_name,
+from _factorcl import BENT_CODE, SUPERVISED, Setting, at_size, described, evaluate, label_name
+from _report import (
+    RESULTS,
+    environment,
+    machine_line,
     paragraph,
     spread,
+    summary,
+    table,
+    write_json,
 )
-from _report import RESULTS, environment, machine_line, summary, table, write_json
+from _store import Store
 
 RATIOS = tuple(i / 10 for i in range(11))
 METHODS = (

@@ -26,18 +26,18 @@ import factorcl_figure1
 import factorcl_synthetic
 import numpy as np
 import torch
-from _factorcl import (
-    LATENTS,
-    Setting,
-    Store,
-    at_size,
-    described,
-    evaluate,
-    make_problem,
+from _factorcl import LATENTS, Setting, at_size, described, evaluate, make_problem
+from _report import (
+    RESULTS,
+    environment,
+    machine_line,
     paragraph,
     spread,
+    summary,
+    table,
+    write_json,
 )
-from _report import RESULTS, environment, machine_line, summary, table, write_json
+from _store import Store
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss

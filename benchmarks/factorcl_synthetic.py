@@ -19,8 +19,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _factorcl import Setting, Store, at_size, described, evaluate, paragraph, spread
-from _report import RESULTS, environment, machine_line, summary, table, write_json
+from _factorcl import Setting, at_size, described, evaluate
+from _report import (
+    RESULTS,
+    environment,
+    machine_line,
+    paragraph,
+    spread,
+    summary,
+    table,
+    write_json,
+)
+from _store import Store
 
 # what the authors' notebook reports, and what there is to reach
 NOTEBOOK = {"FactorCL-SUP": 0.9863, "FactorCL-SSL": 0.9717, "CrossModal": 0.9555}

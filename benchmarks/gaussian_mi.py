@@ -1,11 +1,16 @@
 """Bounds on the mutual information of Gaussians during training: Figure 3 of FactorCL.
 
-Variables of d dimensions share 2, 4, 6, 8 and then 10 nats. For each d one critic (InfoNCE, and
-NCE-CLUB from the same critic) and one conditional distribution (CLUB) are trained on fresh batches
-of 64, level after level without starting anew. After each level all are evaluated on batches that
-none of them has seen. The critic counts as converged if InfoNCE on those batches, going on as in
+Variables of d dimensions share 2, 4, 6, 8 and then 10 nats. For each d two critics, one that
+concatenates (the paper's) and a bilinear one, and a conditional distribution (CLUB) are trained on
+fresh batches of 64, level after level without starting anew. After each level all are evaluated on
+batches that none of them has seen; InfoNCE and NCE-CLUB are those of the critic with the higher
+InfoNCE on held-out batches of their own. It counts as converged if InfoNCE on those, going on as in
 the second half of the level, would gain less than 1 % if the level took as long again, even at the
 upper end of what the noise of the training leaves open. Only then is NCE-CLUB called a bound.
+
+A critic alone cannot tell: at d = 200 the concat critic of 128 hidden units all but stops rising
+below the truth (InfoNCE .76 of 2 nats and NCE-CLUB 1.58 after 20 000 steps, where the bilinear one
+has 1.12 and 4.56 after 8 000), which shows only beside one that gets further.
 
     python benchmarks/gaussian_mi.py --quick
     python benchmarks/gaussian_mi.py --full --plot figure3.png
@@ -23,9 +28,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _report import RESULTS, environment, machine_line, summary, table, write_json
+from _report import RESULTS, environment, machine_line, paragraph, summary, table, write_json
 from scipy.stats import linregress
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmcontrast.losses import info_nce, nce_club
 from mmcontrast.nn import GaussianConditional, build_critic
@@ -41,6 +46,9 @@ PAPER = (
 )
 
 
+Batch = tuple[Tensor, Tensor]
+
+
 @dataclass(frozen=True)
 class Sizes:
     """Sizes of a run."""
@@ -49,14 +57,14 @@ class Sizes:
     levels: tuple[float, ...] = (2.0, 4.0, 6.0, 8.0, 10.0)
     n_steps: int = 4000
     batch_size: int = 64
-    critic: str = "concat"
+    critics: tuple[str, ...] = ("concat", "bilinear")
     hidden: int = 512
     learning_rate: float = 5e-4
     n_seeds: int = 5
 
 
 FULL = Sizes()
-QUICK = Sizes(n_steps=1500, hidden=128, n_seeds=3)
+QUICK = Sizes(n_steps=2500, hidden=128, n_seeds=3)
 
 
 class Gaussians:
@@ -73,52 +81,69 @@ class Gaussians:
 
 
 class Contest:
-    """A critic and a conditional distribution in training on the same batches."""
+    """Critics and a conditional distribution in training on the same batches."""
 
     def __init__(self, dim: int, sizes: Sizes, seed: int) -> None:
         torch.manual_seed(seed)
         self.sizes = sizes
         self.data = Gaussians(dim, seed)
-        self.critic = build_critic(sizes.critic, dim, dim, (sizes.hidden,))
+        self.critics = nn.ModuleDict(
+            {kind: build_critic(kind, dim, dim, (sizes.hidden,)) for kind in sizes.critics}
+        )
         self.conditional = GaussianConditional(dim, dim, (sizes.hidden,))
-        parameters = [*self.critic.parameters(), *self.conditional.parameters()]
+        parameters = [*self.critics.parameters(), *self.conditional.parameters()]
         self.optimizer = torch.optim.Adam(parameters, lr=sizes.learning_rate)
 
     def train(self, information: float, n_steps: int) -> None:
         for _ in range(n_steps):
             x, y = self.data.draw(information, self.sizes.batch_size)
             self.optimizer.zero_grad()
-            # the two share no weights: the sum is trained as each alone would be
-            loss = -info_nce(self.critic(x, y)) - self.conditional.log_prob(x, y).mean()
+            # they share no weights: the sum is trained as each alone would be
+            loss = -self.conditional.log_prob(x, y).mean()
+            for critic in self.critics.values():
+                loss = loss - info_nce(critic(x, y))
             loss.backward()
             self.optimizer.step()
 
     @torch.no_grad()
-    def evaluate(self, batches: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
-        """Bounds of every batch."""
+    def look(self, batches: list[Batch]) -> dict[str, float]:
+        """Mean InfoNCE of every critic."""
+        return {
+            kind: torch.stack([info_nce(critic(x, y)) for x, y in batches]).mean().item()
+            for kind, critic in self.critics.items()
+        }
+
+    @torch.no_grad()
+    def evaluate(self, kind: str, batches: list[Batch]) -> dict[str, Tensor]:
+        """Bounds of every batch by one of the critics."""
         found = [
             (info_nce(scores), nce_club(self.conditional.scores(x, y)), nce_club(scores))
             for x, y in batches
-            for scores in [self.critic(x, y)]
+            for scores in [self.critics[kind](x, y)]
         ]
         return dict(zip(BOUNDS, torch.tensor(found).T, strict=True))
 
     def level(self, information: float) -> dict[str, Any]:
         """Train at one level; the bounds, and whether InfoNCE was still rising."""
         fresh = Gaussians(self.data.dim, 10_000 + int(information))
-        batches = [fresh.draw(information, self.sizes.batch_size) for _ in range(N_EVALUATION)]
+        watched, batches = (
+            [fresh.draw(information, self.sizes.batch_size) for _ in range(N_EVALUATION)]
+            for _ in range(2)
+        )
         n_steps, n_looks = self.sizes.n_steps, min(N_LOOKS, self.sizes.n_steps // 2)
         between = n_steps // 2 // n_looks
         self.train(information, n_steps - n_looks * between)
         looks = []
         for _ in range(n_looks):
             self.train(information, between)
-            found = self.evaluate(batches)
-            looks.append(found["InfoNCE"].mean().item())
+            looks.append(self.look(watched))
+        best = max(looks[-1], key=looks[-1].__getitem__)
+        found = self.evaluate(best, batches)
         return {
             "truth": information,
+            "critic": best,
             "looks": looks,
-            "converged": no_longer_rises(looks, between, n_steps),
+            "converged": no_longer_rises([look[best] for look in looks], between, n_steps),
             "stderr": {k: v.std().item() / math.sqrt(N_EVALUATION) for k, v in found.items()},
             **{k: v.mean().item() for k, v in found.items()},
         }
@@ -153,6 +178,7 @@ def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         of_cell = [row for row in rows if (row["dim"], row["truth"]) == (dim, truth)]
         cell: dict[str, Any] = {k: summary([row[k] for row in of_cell]) for k in BOUNDS}
         cell |= {"dim": dim, "truth": truth, "converged": sum(r["converged"] for r in of_cell)}
+        cell["critics"] = sorted({row["critic"] for row in of_cell})
         result.append(cell)
     return result
 
@@ -172,20 +198,35 @@ def kept(rows: list[dict[str, Any]], batch_size: int) -> dict[str, bool]:
 
 def as_markdown(result: Mapping[str, Any]) -> str:
     sizes, n_seeds = result["sizes"], result["sizes"]["n_seeds"]
-    header = ["d", "truth", *BOUNDS, "NCE-CLUB / truth", "converged"]
+    header = ["d", "truth", *BOUNDS, "NCE-CLUB / truth", "critic", "converged"]
     body = []
     for cell in result["cells"]:
         numbers = [f"{cell[name]['mean']:.2f} ± {cell[name]['sd']:.2f}" for name in BOUNDS]
         ratio = f"{cell['NCE-CLUB']['mean'] / cell['truth']:.2f}"
         converged = f"{cell['converged']} of {n_seeds}"
-        body.append([str(cell["dim"]), f"{cell['truth']:g}", *numbers, ratio, converged])
+        body.append(
+            [
+                str(cell["dim"]),
+                f"{cell['truth']:g}",
+                *numbers,
+                ratio,
+                ", ".join(cell["critics"]),
+                converged,
+            ]
+        )
     promises = "\n".join(f"- {k}: {'yes' if v else 'NO'}" for k, v in result["kept"].items())
     full = asdict(FULL)
+    setting = f"""Batches of {sizes["batch_size"]}, {sizes["n_steps"]} steps per level (the paper:
+        {full["n_steps"]}), {" and ".join(sizes["critics"])} critics, the former with
+        {sizes["hidden"]} hidden units (--full: {full["hidden"]}), in nats, evaluated on batches not
+        seen in training; mean and standard deviation over {n_seeds} seeds."""
+    legend = f""""critic" is the one with the higher InfoNCE on held-out batches, which gives both
+        bounds. "converged" is the number of seeds in which it no longer rose: by its trend over the
+        second half of the level, and two standard errors more, less than 1 % in another
+        {sizes["n_steps"]} steps. Before that, NCE-CLUB bounds nothing."""
     return f"""# Bounds on the mutual information of Gaussians
 
-Batches of {sizes["batch_size"]}, {sizes["n_steps"]} steps per level (the paper: {full["n_steps"]}),
-{sizes["critic"]} critic with {sizes["hidden"]} hidden units (--full: {full["hidden"]}), in nats,
-evaluated on batches not seen in training; mean and standard deviation over {n_seeds} seeds.
+{paragraph(setting)}
 
 {table(header, body)}
 
@@ -193,10 +234,7 @@ In every single run:
 
 {promises}
 
-"converged" is the number of seeds in which InfoNCE on held-out batches no longer rose: by its trend
-over the second half of the level, and two standard errors more, less than 1 % in another
-{sizes["n_steps"]} steps. At d = 200 no critic of this size gets there in so few steps, and there
-NCE-CLUB lies below the truth: it bounds nothing.
+{paragraph(legend)}
 
 The paper: {PAPER}.
 
