@@ -226,9 +226,15 @@ class Augmentation(BaseEstimator):
             return x
         context = AugmentationContext(effective, x.device, lengths, scale, generator)
         chosen = context.uniform(len(x)) < self.p
+        return self._augment_chosen(x, context, chosen if self.p < 1 else None)
+
+    def _augment_chosen(
+        self, x: Tensor, context: AugmentationContext, chosen: Tensor | None
+    ) -> Tensor:
+        """Augment the chosen samples, all of them for None, and keep the others as they are."""
         augmented = self.augment(x, context)
-        check_output(augmented, x, name)
-        return keep_unchosen(x, augmented, chosen if self.p < 1 else None, lengths)
+        check_output(augmented, x, type(self).__name__)
+        return keep_unchosen(x, augmented, chosen, context.lengths)
 
 
 # what can be given where one augmentation is expected: also a plain function, and nothing at all

@@ -10,27 +10,42 @@ from sklearn.base import BaseEstimator
 
 from ._base import callable_name
 from .channels import ChannelDropout
+from .colour import ColorJitter, RandomGrayscale
 from .compose import Compose
-from .image import Translate
+from .image import GaussianBlur, HorizontalFlip, RandomResizedCrop, Translate
 from .joint import MultiCrop, MultiDrop
 from .multimodal import ModalityAugmentation
+from .neuro import BandSNR, Drift, FourierSurrogate, HRFJitter, MotionSpikes, Recrop
 from .noise import GaussianNoise
 from .sequence import CropResample, DropTimeSteps, TimeShift
+from .simclr import SimCLRAugmentation
 from .tabular import FeatureMasking
 
 # the only classes that a file can ask for
 _REGISTRY: dict[str, type[BaseEstimator]] = {
     cls.__name__: cls
     for cls in (
+        BandSNR,
         ChannelDropout,
+        ColorJitter,
         Compose,
         CropResample,
+        Drift,
         DropTimeSteps,
         FeatureMasking,
+        FourierSurrogate,
+        GaussianBlur,
         GaussianNoise,
+        HRFJitter,
+        HorizontalFlip,
         ModalityAugmentation,
+        MotionSpikes,
         MultiCrop,
         MultiDrop,
+        RandomGrayscale,
+        RandomResizedCrop,
+        Recrop,
+        SimCLRAugmentation,
         TimeShift,
         Translate,
     )
@@ -135,12 +150,16 @@ def _encode(value: Any) -> Any:
         return value
     if isinstance(value, (list, tuple)):
         return [_encode(item) for item in value]
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {"dict": {key: _encode(item) for key, item in value.items()}}
     return to_config(value)
 
 
 def _decode(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_decode(item) for item in value]
+    if isinstance(value, Mapping) and set(value) == {"dict"} and isinstance(value["dict"], Mapping):
+        return {key: _decode(item) for key, item in value["dict"].items()}
     return from_config(value) if isinstance(value, Mapping) else value
 
 
