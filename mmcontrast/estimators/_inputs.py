@@ -12,6 +12,7 @@ from sklearn.utils.validation import validate_data
 from ..modalities import Modalities, as_modalities
 from ..modalities._columns import refuse_collections
 from ..modalities._values import is_epochs, is_frame, unknown_name
+from ..training.data import is_byte_image
 
 # modalities and targets
 _Rows = tuple[Modalities, np.ndarray | None]
@@ -52,6 +53,7 @@ def check_input(estimator: BaseEstimator, X: Any, *, reset: bool) -> Modalities:
         estimator.modalities_ = dict(modalities.row_shapes)
         estimator._columns = modalities.columns
         estimator._padded = {n for n in modalities.names if modalities.lengths(n) is not None}
+        estimator._byte_images = _byte_images(modalities)
         if not hasattr(estimator, "n_features_in_"):
             shapes = modalities.row_shapes.values()
             estimator.n_features_in_ = sum(int(np.prod(shape)) for shape in shapes)
@@ -59,6 +61,7 @@ def check_input(estimator: BaseEstimator, X: Any, *, reset: bool) -> Modalities:
     else:
         _compare_with_fit(estimator, modalities)
     _check_rows(modalities)
+    _check_images(modalities)
     return modalities
 
 
@@ -89,7 +92,8 @@ def _from_plain(estimator: BaseEstimator, X: Any, reset: bool) -> Modalities:
         validate_data(estimator, X, reset=reset, skip_check_array=True)
         return as_modalities(X, groups, estimator_name=name)
     if hasattr(X, "detach"):  # a tensor, on any device
-        X = X.detach().cpu().float().numpy()
+        X = X.detach().cpu()
+        X = (X if str(X.dtype) == "torch.uint8" else X.float()).numpy()
     X = validate_data(
         estimator, X, reset=reset, dtype="numeric", allow_nd=True, ensure_all_finite=False
     )
@@ -124,12 +128,47 @@ def _compare_with_fit(estimator: BaseEstimator, X: Modalities) -> None:
                 f"fitted on rows of shape {tuple(known[name])}."
             )
 
+    _compare_image_types(estimator, X)
     for name, columns in X.columns.items():
         fitted = estimator._columns.get(name, columns)
         if columns != fitted:
             raise ValueError(
                 f"modality {name!r} has columns {list(columns)}, but "
                 f"{type(estimator).__name__} was fitted on {list(fitted)}, in this order."
+            )
+
+
+def _byte_images(X: Modalities) -> set[str]:
+    """Names of the modalities that are images of bytes."""
+    shapes, dtypes = X.row_shapes, X.dtypes
+    return {name for name in X.names if is_byte_image(dtypes[name], shapes[name])}
+
+
+def _compare_image_types(estimator: BaseEstimator, X: Modalities) -> None:
+    """Refuse bytes after a fit on floats, or the reverse: 255 means 1 in one and 255 in another."""
+    found, fitted = _byte_images(X), estimator._byte_images
+    for name, dtype in X.dtypes.items():
+        if (name in found) == (name in fitted) or len(estimator.modalities_[name]) != 3:
+            continue
+        fitted_on = "uint8" if name in fitted else "floats"
+        raise ValueError(
+            f"modality {name!r} holds images of {dtype}, but {type(estimator).__name__} was fitted "
+            f"on {fitted_on}. uint8 images are scaled from 0 to 255 to [0, 1], others are taken as "
+            "they are: pass one type to fit and to all other methods, for example "
+            "(x / 255).astype('float32') or (x * 255).round().astype('uint8')."
+        )
+
+
+def _check_images(X: Modalities) -> None:
+    """Refuse images of bytes whose channels are obviously on the last axis."""
+    for name in _byte_images(X):
+        shape = X.row_shapes[name]
+        if shape[2] in (1, 3, 4) and shape[0] > 4:
+            raise ValueError(
+                f"modality {name!r} holds uint8 images of shape {shape}, which looks like (height, "
+                "width, n_channels); expected (n_channels, height, width). Lay them out with "
+                'mmcontrast.preprocessing.ImageLayout(channels="last"), or with '
+                "np.moveaxis(x, -1, 1)."
             )
 
 
@@ -241,8 +280,9 @@ def check_batch_size(estimator: BaseEstimator, n_samples: int) -> int:
             f"{name} contrasts rows with each other and needs at least 2 samples; found "
             f"n_samples = {n_samples}."
         )
+    auto = getattr(estimator, "_auto_batch_size", _AUTO_BATCH_SIZE)
     if batch_size == "auto":
-        return min(_AUTO_BATCH_SIZE, n_samples)
+        return min(auto, n_samples)
     if batch_size < 2:
         raise ValueError(
             f"batch_size={batch_size} leaves nothing to contrast a row with; {name} needs batches "
@@ -251,7 +291,7 @@ def check_batch_size(estimator: BaseEstimator, n_samples: int) -> int:
     if batch_size > n_samples:
         raise ValueError(
             f"batch_size={batch_size} is more than the n_samples={n_samples} rows to train on. "
-            f"Lower it, or pass batch_size='auto' for min({_AUTO_BATCH_SIZE}, n_samples)."
+            f"Lower it, or pass batch_size='auto' for min({auto}, n_samples)."
         )
     return int(batch_size)
 
@@ -329,7 +369,8 @@ def training_scales(X: Modalities) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        Standard deviation of each modality over all its values in present rows and valid steps.
+        Standard deviation of each modality over all its values in present rows and valid steps;
+        that of images of bytes is of their values scaled to [0, 1], as networks see them.
 
     Raises
     ------
@@ -364,7 +405,8 @@ def _scale(X: Modalities, name: str) -> float:
             f"modality {name!r} has zero variance: its {n_rows} rows are all the same, so no row "
             "can be told from another. Drop it or check the step before."
         )
-    return float(np.sqrt(squares / count))
+    std = float(np.sqrt(squares / count))
+    return std / 255 if is_byte_image(X.dtypes[name], X.row_shapes[name]) else std
 
 
 def _present_chunks(X: Modalities, name: str) -> Iterator[tuple[np.ndarray, np.ndarray, Any]]:

@@ -255,6 +255,7 @@ _FITTED: dict[str, Callable[[Any], bool]] = {
     "n_iter_": _is_count,
     "_columns": lambda value: _is_dict(value, _is_anything),
     "_padded": lambda value: _is_list(value, _is_text),
+    "_byte_images": lambda value: _is_list(value, _is_text),
     "_fitted_on_plain": lambda value: type(value) is bool,
     "target_coding": lambda value: value is None or _is_dict(value, _is_anything),
 }
@@ -330,6 +331,7 @@ class SavableMixin:
             "n_iter_": self.n_iter_,
             "_columns": {name: to_json(labels) for name, labels in self._columns.items()},
             "_padded": sorted(self._padded),
+            "_byte_images": sorted(self._byte_images),
             "_fitted_on_plain": self._fitted_on_plain,
             "target_coding": self._target_coding and self._target_coding.to_json(),
         }
@@ -387,6 +389,7 @@ class SavableMixin:
         description["fitted"] |= {
             "_columns": columns,
             "_padded": set(description["fitted"]["_padded"]),
+            "_byte_images": set(description["fitted"]["_byte_images"]),
             "_column_groups": estimator.modalities,
             "_built_with": estimator.get_params(deep=False),
         }

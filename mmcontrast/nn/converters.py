@@ -6,6 +6,7 @@ features of one modality, a vector, a sequence or a map, to such tokens.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from numbers import Integral
@@ -118,6 +119,20 @@ def sincos_position_2d(height: int, width: int, embed_dim: int) -> Tensor:
     rows = sincos_position_1d(height, embed_dim // 2).repeat_interleave(width, dim=0)
     columns = sincos_position_1d(width, embed_dim // 2).repeat(height, 1)
     return torch.cat([rows, columns], dim=1)
+
+
+@functools.lru_cache(maxsize=16)
+def _cached_position_2d(
+    height: int, width: int, embed_dim: int, device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    """Table for maps of another size than the module was made for; never to be written to.
+
+    It is kept outside of the modules: replicas that see maps of different sizes keep equal
+    buffers, and copies, pickles and state dicts of a module do not depend on what it has seen.
+    """
+    # made within inference_mode, it could not be used in training
+    with torch.inference_mode(False):
+        return sincos_position_2d(height, width, embed_dim).to(device, dtype)
 
 
 class _Position1d(nn.Module):
@@ -335,7 +350,10 @@ class PatchEmbedding(_Converter):
             return tokens
         if (height, width) == self.feature_shape[1:]:
             return tokens + self.position
-        return tokens + sincos_position_2d(height, width, self.embed_dim).to(self.position)
+        table = self.position
+        return tokens + _cached_position_2d(
+            height, width, self.embed_dim, table.device, table.dtype
+        )
 
 
 class FeatureTokenizer(_Converter):

@@ -1,8 +1,8 @@
 """Encoders: one network per modality, from the rows of an array to features.
 
 Every encoder is made from the shape of one row and `embed_dim`. Rows of any shape go to
-`MLPEncoder`, sequences to `GRUEncoder`, `TransformerEncoder` or `CausalConvEncoder`, images and
-maps to `CNNEncoder`.
+`MLPEncoder`, sequences to `GRUEncoder`, `TransformerEncoder` or `CausalConvEncoder`; those of
+images and maps are in `image_encoders`.
 
 Sequence encoders take the number of valid time steps of each row. The rest of a row is padding:
 neither its values nor its amount reaches the valid output tokens, and the output tokens beyond the
@@ -27,7 +27,6 @@ from mmcontrast.nn.converters import (
 )
 
 __all__ = [
-    "CNNEncoder",
     "CausalConvEncoder",
     "GRUEncoder",
     "MLPEncoder",
@@ -505,82 +504,6 @@ class CausalConvEncoder(_SequenceEncoder):
         return steps
 
 
-class CNNEncoder(nn.Module):
-    """Small 2-D convolutional network for images and maps.
-
-    Each block is a 3×3 convolution, batch normalisation, ReLU and a maximum over 2×2; a side of the
-    map that would fall below 2 is not halved. Convolutions are Kaiming normal (fan-out), batch
-    normalisation starts at weight 1 and bias 0.
-
-    Parameters
-    ----------
-    input_shape : tuple of int
-        (n_channels, height, width) of one row.
-    embed_dim : int, default=64
-        Width of the tokens that the map will be converted to; the map itself keeps ``channels[-1]``
-        channels.
-    channels : sequence of int, default=None
-        Widths of the blocks. By default 24, 48, 96, 192, 192, … with two blocks, or as many, up to
-        six, as bring the map to 7×7.
-
-    Raises
-    ------
-    ValueError
-        If a row is no image, or a parameter is out of range.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from mmcontrast.nn import CNNEncoder
-    >>> CNNEncoder((1, 4, 8))(torch.zeros(3, 1, 4, 8)).shape
-    torch.Size([3, 48, 2, 2])
-    """
-
-    def __init__(
-        self,
-        input_shape: Sequence[int],
-        embed_dim: int = 64,
-        *,
-        channels: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__()
-        self.input_shape = check_shape("input_shape", input_shape)
-        self.embed_dim = check_positive_int("embed_dim", embed_dim)
-        if len(self.input_shape) != 3:
-            raise ValueError(
-                "CNNEncoder encodes rows of shape (n_channels, height, width), got "
-                f"{self.input_shape}"
-            )
-        n_channels, *size = self.input_shape
-        widths = _default_channels(size) if channels is None else check_shape("channels", channels)
-        if not widths:
-            raise ValueError("channels must name at least one block, got an empty sequence")
-        layers: list[nn.Module] = []
-        for n_in, n_out in pairwise((n_channels, *widths)):
-            conv = nn.Conv2d(n_in, n_out, kernel_size=3, padding=1, bias=False)
-            layers += [_kaiming_conv(conv), nn.BatchNorm2d(n_out), nn.ReLU()]
-            stride = tuple(2 if side > 2 else 1 for side in size)
-            if max(stride) > 1:
-                layers.append(nn.MaxPool2d(stride, ceil_mode=True))
-            size = [math.ceil(side / step) for side, step in zip(size, stride, strict=True)]
-        self.layers = nn.Sequential(*layers)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Encode.
-
-        Parameters
-        ----------
-        x : Tensor of shape (batch, n_channels, height, width)
-            Images or maps.
-
-        Returns
-        -------
-        Tensor of shape (batch, channels[-1], map_height, map_width)
-            Feature map.
-        """
-        return self.layers(x)
-
-
 def _clear_padding(steps: Tensor, lengths: Tensor) -> Tensor:
     """Zero the steps beyond the valid ones; steps is (batch, n_steps, width)."""
     # filled, not multiplied: padding may hold NaN
@@ -597,11 +520,6 @@ def _default_n_layers(n_times: int, stride: int, n_tokens: int = 8, max_layers: 
     return min(max(round(math.log(n_times / n_tokens, stride)), 1), max_layers)
 
 
-def _default_channels(size: Sequence[int], max_side: int = 7, max_blocks: int = 6) -> list[int]:
-    n_blocks = max(math.ceil(math.log2(max(size) / max_side)), 2)
-    return [min(24 * 2**i, 192) for i in range(min(n_blocks, max_blocks))]
-
-
 def _check_dropout(dropout: float) -> None:
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout must be in [0, 1), got {dropout!r}")
@@ -614,7 +532,7 @@ def _kaiming_linear(n_in: int, n_out: int, nonlinearity: str) -> nn.Linear:
     return layer
 
 
-def _kaiming_conv(conv: nn.Conv1d | nn.Conv2d) -> nn.Conv1d | nn.Conv2d:
+def _kaiming_conv(conv: nn.Conv1d) -> nn.Conv1d:
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     if conv.bias is not None:
         nn.init.zeros_(conv.bias)

@@ -1,10 +1,11 @@
-"""Scikit-learn transformers over epochs of EEG and fNIRS, and epochs of both from recordings."""
+"""Scikit-learn transformers of epochs of EEG and fNIRS and of images; epochs from recordings."""
 
 from .band_power import BandPower
 from .clock import Clock, estimate_clock
 from .evoked import EvokedFeatures
 from .haemodynamic import HaemodynamicFeatures
 from .haemoglobin import haemoglobin_from_raw
+from .images import ImageLayout
 from .lag import LagAlign
 from .raw import epochs_from_raws
 from .short_channels import ShortChannelRegression
@@ -15,6 +16,7 @@ __all__ = [
     "Clock",
     "EvokedFeatures",
     "HaemodynamicFeatures",
+    "ImageLayout",
     "LagAlign",
     "ShortChannelRegression",
     "TimeFrequency",

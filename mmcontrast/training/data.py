@@ -23,6 +23,9 @@ Batch = tuple[View, Tensor | None]
 class ModalityDataset(Dataset):
     """Batches of :class:`~mmcontrast.Modalities` as float32 tensors on a device.
 
+    Images of bytes (a 4-D modality of uint8) are scaled from 0 to 255 to [0, 1], batch by batch:
+    on the device they stay bytes.
+
     Parameters
     ----------
     X : Modalities
@@ -76,27 +79,30 @@ class ModalityDataset(Dataset):
         rows = torch.as_tensor(indices, device=self.device)
         y = None if self.y is None else self.y[rows]
         if self._resident is None:
-            return _owned(self._read(np.asarray(indices))), y
+            return _floats(self._read(np.asarray(indices)), copy=True), y
         view = View(*({name: x[rows] for name, x in part.items()} for part in self._resident))
-        return view, y
+        return _floats(view, copy=False), y
 
     def read(self, start: int, stop: int) -> View:
         """Return the rows from `start` to `stop`, in order."""
         rows = slice(start, stop)
         if self._resident is None:
-            return _owned(self._read(rows))
+            return _floats(self._read(rows), copy=True)
         part = View(*({name: x[rows] for name, x in part.items()} for part in self._resident))
-        return _owned(part)
+        return _floats(part, copy=True)
 
     def _read(self, rows: slice | np.ndarray) -> View:
-        """Rows as tensors, which may share the memory of the input; zero where nothing is valid."""
+        """Rows as tensors, which may share the memory of the input; zero where nothing is valid.
+
+        Images of bytes are still bytes.
+        """
         device = self.device
-        values = {name: to_tensor(self.X.take(name, rows), device) for name in self.X.names}
+        values = {name: _unscaled(self.X.take(name, rows), device) for name in self.X.names}
         presence = {k: torch.as_tensor(v[rows], device=device) for k, v in self._presence.items()}
         lengths = {k: torch.as_tensor(v[rows], device=device) for k, v in self._lengths.items()}
         for name, here in presence.items():
             x = values[name]
-            values[name] = x.masked_fill(~here.view(-1, *[1] * (x.ndim - 1)), 0.0)
+            values[name] = x.masked_fill(~here.view(-1, *[1] * (x.ndim - 1)), 0)
         for name, valid in lengths.items():
             steps = torch.arange(values[name].shape[-1], device=device)
             padded = steps >= valid[:, None, None]
@@ -216,13 +222,32 @@ def evaluation_loader(dataset: ModalityDataset, batch_size: int) -> DataLoader:
     )
 
 
+def is_byte_image(dtype: np.dtype, row_shape: Sequence[int]) -> bool:
+    """Whether rows are images whose values are bytes, so that 255 means 1.
+
+    Parameters
+    ----------
+    dtype : numpy.dtype
+        Type of the values.
+    row_shape : sequence of int
+        Shape of one row.
+
+    Returns
+    -------
+    bool
+        True for uint8 of shape (n_channels, height, width); other integers are numbers.
+    """
+    return dtype == np.uint8 and len(row_shape) == 3
+
+
 def to_tensor(array: np.ndarray, device: torch.device | str) -> Tensor:
     """Float32 tensor of an array on a device, sharing its memory where that is possible.
 
     Parameters
     ----------
     array : ndarray
-        It may be read-only: the tensor is never written to.
+        It may be read-only: the tensor is never written to. Images of bytes, that is uint8 of
+        shape (n_rows, n_channels, height, width), are scaled from 0 to 255 to [0, 1].
     device : torch.device or str
 
     Returns
@@ -235,17 +260,33 @@ def to_tensor(array: np.ndarray, device: torch.device | str) -> Tensor:
     >>> from mmcontrast.training import to_tensor
     >>> to_tensor(np.arange(3), "cpu")
     tensor([0., 1., 2.])
+    >>> to_tensor(np.array([0, 51, 255], dtype=np.uint8).reshape(1, 1, 1, 3), "cpu")
+    tensor([[[[0.0000, 0.2000, 1.0000]]]])
     """
+    return _scaled(_unscaled(array, device))
+
+
+def _unscaled(array: np.ndarray, device: torch.device | str) -> Tensor:
+    """Float32 tensor of an array, or a tensor of bytes for images of bytes."""
+    dtype = np.uint8 if is_byte_image(array.dtype, array.shape[1:]) else np.float32
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
-        array = np.ascontiguousarray(array, dtype=np.float32)
+        array = np.ascontiguousarray(array, dtype=dtype)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array).to(device)
 
 
-def _owned(view: View) -> View:
-    """A view that does not share the user's memory, for networks that work in place."""
-    return view._replace(values={name: x.clone() for name, x in view.values.items()})
+def _scaled(x: Tensor) -> Tensor:
+    return x.float().div_(255) if x.dtype == torch.uint8 else x
+
+
+def _floats(view: View, *, copy: bool) -> View:
+    """Scale images of bytes; copy what shares the user's memory, as networks work in place."""
+    values = {}
+    for name, x in view.values.items():
+        scaled = _scaled(x)
+        values[name] = scaled.clone() if copy and scaled is x else scaled
+    return view._replace(values=values)
 
 
 def _as_is(batch: Any) -> Any:
@@ -254,7 +295,10 @@ def _as_is(batch: Any) -> Any:
 
 
 def _does_not_fit(X: Modalities, device: torch.device) -> bool:
-    needed = sum(4 * len(X) * int(np.prod(shape)) for shape in X.row_shapes.values())
+    needed = 0
+    for name, shape in X.row_shapes.items():
+        value_bytes = 1 if is_byte_image(X.dtypes[name], shape) else 4
+        needed += value_bytes * len(X) * int(np.prod(shape))
     return needed > _RESIDENT_SHARE * _free_memory(device)
 
 

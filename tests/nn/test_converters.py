@@ -1,4 +1,5 @@
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -131,6 +132,32 @@ def test_patch_embedding_projects_each_position(size, position):
     if position:
         expected = expected + sincos_position_2d(*size, 8).numpy()
     np.testing.assert_allclose(module(features).detach(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_positions_of_other_map_sizes_are_made_once_and_are_no_part_of_the_module(monkeypatch):
+    made = []
+
+    def counted(*size):
+        made.append(size)
+        return sincos_position_2d(*size)
+
+    monkeypatch.setattr("mmcontrast.nn.converters.sincos_position_2d", counted)
+    module = PatchEmbedding((3, 2, 5), 12)
+    before = pickle.dumps(module)
+    other = torch.randn(2, 3, 17, 3)
+    with torch.inference_mode():  # what is made here serves in training as well
+        inferred = module(other)
+    tokens = module(other)
+    tokens.sum().backward()
+    assert torch.equal(inferred, tokens)
+    module.zero_grad()
+    assert made == [(2, 5, 12), (17, 3, 12)]
+    assert pickle.dumps(module) == before
+    assert [name for name, _ in module.named_buffers()] == ["position"]
+    assert set(module.state_dict()) == {"projection.weight", "projection.bias"}
+    assert module.double()(other.double()).dtype == torch.float64
+    on_meta = module.float().to("meta")(other.to("meta"))
+    assert on_meta.device.type == "meta"
 
 
 def test_feature_tokenizer_scales_one_vector_per_feature():

@@ -10,7 +10,6 @@ from torch import nn
 
 from mmcontrast.nn import (
     CausalConvEncoder,
-    CNNEncoder,
     GRUEncoder,
     MLPEncoder,
     TransformerEncoder,
@@ -29,7 +28,6 @@ SEQUENCE_ENCODERS = {
 ALL_ENCODERS = {
     **{name: (make, (3, 20)) for name, make in SEQUENCE_ENCODERS.items()},
     "mlp": (partial(MLPEncoder, batch_norm=True, dropout=0.1), (3, 20)),
-    "cnn": (CNNEncoder, (2, 9, 5)),
 }
 
 
@@ -427,74 +425,3 @@ def test_causal_conv_options():
         CausalConvEncoder((2, 9), 4, kernel_size=2, stride=3)
     with pytest.raises(ValueError, match="channels must be an integer of at least 1"):
         CausalConvEncoder((2, 9), 4, channels=0)
-
-
-# ---------------------------------------------------------------------------------------------- CNN
-
-
-@pytest.mark.parametrize(
-    ("shape", "feature_shape"),
-    [
-        ((1, 1, 1), (48, 1, 1)),
-        ((1, 4, 8), (48, 2, 2)),
-        ((1, 8, 8), (48, 2, 2)),
-        ((3, 5, 3), (48, 2, 2)),
-        ((1, 2, 30), (96, 2, 4)),
-        ((3, 32, 32), (96, 4, 4)),
-        ((3, 33, 100), (192, 3, 7)),
-        ((3, 224, 224), (192, 7, 7)),
-        ((1, 2, 2000), (192, 2, 32)),
-    ],
-)
-def test_cnn_map_sizes(shape, feature_shape):
-    assert CNNEncoder(shape, 16).eval()(torch.zeros(1, *shape)).shape[1:] == feature_shape
-
-
-@given(height=st.integers(1, 40), width=st.integers(1, 40), n_blocks=st.integers(1, 4))
-@settings(max_examples=15)
-def test_cnn_never_halves_below_two(height, width, n_blocks):
-    encoder = CNNEncoder((1, height, width), channels=(4,) * n_blocks).eval()
-    shape = encoder(torch.zeros(1, 1, height, width)).shape
-    for side, out in zip((height, width), shape[2:], strict=True):
-        for _ in range(n_blocks):
-            side = math.ceil(side / 2) if side > 2 else side
-        assert out == side >= min(2, side)
-
-
-def test_cnn_block_is_convolution_norm_relu_maximum():
-    encoder = CNNEncoder((1, 4, 4), channels=(2,)).eval()
-    x = torch.randn(1, 1, 4, 4)
-    weight = encoder.layers[0].weight.detach().numpy()
-    padded = np.pad(x[0, 0].numpy(), 1)
-    maps = np.array(
-        [
-            [[np.sum(w[0] * padded[i : i + 3, j : j + 3]) for j in range(4)] for i in range(4)]
-            for w in weight
-        ]
-    )
-    maps = np.maximum(maps / math.sqrt(1 + 1e-5), 0)
-    expected = maps.reshape(2, 2, 2, 2, 2).max(axis=(2, 4))
-    np.testing.assert_allclose(encoder(x)[0].detach(), expected, atol=1e-5)
-
-
-def test_cnn_starts_kaiming_normal():
-    encoder = CNNEncoder((30, 8, 8), channels=(40, 50))
-    convs = [m for m in encoder.modules() if isinstance(m, nn.Conv2d)]
-    for conv in convs:
-        expected = math.sqrt(2 / (9 * conv.out_channels))
-        assert conv.weight.std().item() == pytest.approx(expected, rel=0.04)
-    for norm in (m for m in encoder.modules() if isinstance(m, nn.BatchNorm2d)):
-        assert (norm.weight == 1).all()
-        assert not norm.bias.any()
-
-
-@pytest.mark.parametrize("shape", [(4,), (4, 8), (1, 2, 3, 4)])
-def test_cnn_refuses_other_shapes(shape):
-    with pytest.raises(ValueError, match=r"\(n_channels, height, width\), got"):
-        CNNEncoder(shape, 16)
-
-
-@pytest.mark.parametrize("channels", [(), (0,), (4, -1)])
-def test_cnn_refuses_bad_channels(channels):
-    with pytest.raises(ValueError, match="channels must"):
-        CNNEncoder((1, 8, 8), 16, channels=channels)

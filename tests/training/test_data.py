@@ -84,3 +84,44 @@ def test_evaluation_batches_hold_every_row_once_and_are_never_small(n_rows, batc
     assert sorted(sum(batches, [])) == list(range(n_rows))
     assert min(map(len, batches)) >= min(batch_size, n_rows)
     assert batches == [view.values["row"][:, 0].tolist() for view, _ in loader]
+
+
+BYTES = np.arange(6 * 2 * 4 * 11, dtype=np.uint64).reshape(6, 2, 4, 11).astype(np.uint8)
+
+
+def test_images_of_bytes_are_scaled_and_other_integers_are_not():
+    assert to_tensor(BYTES, "cpu").dtype == torch.float32
+    np.testing.assert_array_equal(to_tensor(BYTES, "cpu"), BYTES.astype("f4") / np.float32(255))
+    for numbers in (BYTES.astype(np.int16), BYTES[0], BYTES[0, 0], BYTES[None]):
+        np.testing.assert_array_equal(to_tensor(numbers, "cpu"), numbers.astype("f4"))
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_images_stay_bytes_until_a_batch_is_read(streaming):
+    presence = {"photo": np.arange(6) != 2}
+    dataset = ModalityDataset(Modalities(photo=BYTES, presence=presence), streaming=streaming)
+    if not streaming:
+        assert dataset._resident.values["photo"].dtype == torch.uint8
+    expected = np.where(presence["photo"][:, None, None, None], BYTES.astype("f4") / 255, 0)
+    for view, rows in (
+        (dataset.__getitems__([5, 2, 0])[0], [5, 2, 0]),
+        (dataset.read(1, 4), [1, 2, 3]),
+    ):
+        np.testing.assert_allclose(view.values["photo"], expected[rows], rtol=1e-7)
+        view.values["photo"].zero_()
+    assert BYTES.any()
+    np.testing.assert_allclose(dataset.read(0, 6).values["photo"], expected, rtol=1e-7)
+
+
+def test_bytes_take_a_quarter_of_the_memory(monkeypatch):
+    # room for half of four bytes a value
+    monkeypatch.setattr("mmcontrast.training.data._free_memory", lambda device: 4 * BYTES.size)
+    assert not ModalityDataset(Modalities(photo=BYTES)).streaming
+    assert ModalityDataset(Modalities(map=BYTES.astype("f4"))).streaming
+
+
+def test_images_in_a_file_are_read_batch_by_batch(tmp_path):
+    np.save(tmp_path / "photo.npy", np.moveaxis(BYTES, 1, -1))
+    X = Modalities(photo=np.moveaxis(np.load(tmp_path / "photo.npy", mmap_mode="r"), -1, 1))
+    view, _ = ModalityDataset(X, streaming=True).__getitems__([4, 1])
+    np.testing.assert_allclose(view.values["photo"], BYTES[[4, 1]] / 255, rtol=1e-6)
