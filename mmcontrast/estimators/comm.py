@@ -10,11 +10,11 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..losses import CoMMObjective
-from ..nn import FUSIONS, ProjectionHead, View, build_multimodal_encoder
+from ..nn import FUSIONS, InteractionFusion, ProjectionHead, View, build_multimodal_encoder
 from ._base import BaseContrastive
 from ._docs import fill_doc
 
-_LOSS_TERMS = {"joint", "modalities"}
+_LOSS_TERMS = {"joint", "modalities", "interaction"}
 
 
 @fill_doc
@@ -32,11 +32,17 @@ class CoMM(BaseContrastive):
     Parameters
     ----------
     %(encoders)s
-    fusion : {"transformer", "concat_linear"} or callable, default="transformer"
+    fusion : {"transformer", "interaction", "concat_linear"} or callable, default="transformer"
+        "interaction" adds products of the modalities' codes to the embedding, from which a linear
+        model can read what two modalities determine only together
+        (:class:`~mmcontrast.nn.InteractionFusion`); the rest is the embedding of "transformer".
         "concat_linear" is the ablation of [1]_, Table 4. A callable is given `embed_dim` and the
         number of modalities and returns a Module.
     embed_dim : int, default=64
-        Size of the tokens and of the embedding.
+        Size of the tokens and of the embedding, products aside.
+    interaction_dim : int, default=192
+        Number of products, with ``fusion="interaction"``: :math:`k^2` for each pair of modalities
+        give codes of :math:`k` dimensions. Properties with many values need larger codes.
     n_heads, n_layers : int, default=8 and 1
         Attention heads and blocks of the fusion transformer.
     dropout : float, default=0.0
@@ -50,8 +56,10 @@ class CoMM(BaseContrastive):
     masked_views : {"augmented", "original"}, default="augmented"
         Make the views of single modalities from the augmented rows (no further encoding) or from
         the rows as they are (the paper's equation; half as much encoding again).
-    loss_terms : sequence of {"joint", "modalities"}, default=("joint", "modalities")
-        Terms of the loss: both augmented views, and the views of single modalities.
+    loss_terms : sequence of str, default=("joint", "modalities", "interaction")
+        Terms of the loss: "joint", between both augmented views, "modalities", with the views of
+        single modalities, and "interaction", between the products of both augmented views, which
+        is there with ``fusion="interaction"`` only.
     augmentation : "auto", ModalityAugmentation or None, default="auto"
         See :func:`~mmcontrast.augmentation.make_augmentation`. "auto" is
         :func:`~mmcontrast.augmentation.default_augmentation`, None is no augmentation. An object
@@ -88,9 +96,13 @@ class CoMM(BaseContrastive):
     (40, 16)
     >>> comm.transform(X.select("eeg")).shape
     (40, 16)
+    >>> comm = CoMM(embed_dim=16, fusion="interaction", interaction_dim=25, max_epochs=2)
+    >>> comm.fit(X).get_feature_names_out()[[0, 15, 16, 40]]
+    array(['comm0', 'comm15', 'comm_eeg*fnirs_0', 'comm_eeg*fnirs_24'],
+          dtype=object)
     """
 
-    _history_terms = 'the terms "joint" and "modality_<name>"'
+    _history_terms = 'the terms "joint", "modality_<name>" and "interaction"'
 
     _parameter_constraints: dict[str, Any] = {
         **BaseContrastive._parameter_constraints,
@@ -98,6 +110,7 @@ class CoMM(BaseContrastive):
         "converters": [str, dict, callable],
         "fusion": [StrOptions(set(FUSIONS)), callable],
         "embed_dim": [Interval(Integral, 1, None, closed="left")],
+        "interaction_dim": [Interval(Integral, 1, None, closed="left")],
         "n_heads": [Interval(Integral, 1, None, closed="left")],
         "n_layers": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
@@ -115,6 +128,7 @@ class CoMM(BaseContrastive):
         converters: Any = "auto",
         fusion: str | Callable[..., torch.nn.Module] = "transformer",
         embed_dim: int = 64,
+        interaction_dim: int = 192,
         n_heads: int = 8,
         n_layers: int = 1,
         dropout: float = 0.0,
@@ -122,7 +136,7 @@ class CoMM(BaseContrastive):
         projection_dims: Sequence[int] = (512, 512, 256),
         temperature: float = 0.1,
         masked_views: str = "augmented",
-        loss_terms: Sequence[str] = ("joint", "modalities"),
+        loss_terms: Sequence[str] = ("joint", "modalities", "interaction"),
         augmentation: Any = "auto",
         augmentation_strength: float = 1.0,
         modalities: Mapping[str, Any] | None = None,
@@ -150,6 +164,7 @@ class CoMM(BaseContrastive):
         self.converters = converters
         self.fusion = fusion
         self.embed_dim = embed_dim
+        self.interaction_dim = interaction_dim
         self.n_heads = n_heads
         self.n_layers = n_layers
         self.dropout = dropout
@@ -183,10 +198,10 @@ class CoMM(BaseContrastive):
 
     def _build_objective(self, row_shapes: Mapping[str, tuple[int, ...]]) -> CoMMObjective:
         terms = set(self.loss_terms)
-        if not terms or not terms <= _LOSS_TERMS:
+        if not terms <= _LOSS_TERMS or not terms & {"joint", "modalities"}:
             raise ValueError(
                 f"loss_terms={self.loss_terms!r} has to hold one or both of 'joint' and "
-                "'modalities'."
+                "'modalities', besides which only 'interaction' is known."
             )
         encoder = build_multimodal_encoder(
             row_shapes,
@@ -198,18 +213,48 @@ class CoMM(BaseContrastive):
             n_heads=self.n_heads,
             n_layers=self.n_layers,
             dropout=self.dropout,
+            interaction_dim=self.interaction_dim,
         )
+        dims, n_products = tuple(self.projection_dims), encoder.out_dim - self.embed_dim
+        has_term = "interaction" in terms and n_products
         return CoMMObjective(
             encoder,
-            ProjectionHead(self.embed_dim, tuple(self.projection_dims)),
+            ProjectionHead(self.embed_dim, dims),
             temperature=self.temperature,
             masked_views=self.masked_views,
             loss_terms=tuple(self.loss_terms),
+            interaction_head=ProjectionHead(n_products, dims) if has_term else None,
         )
 
     @property
     def _n_features_out(self) -> int:
-        return self.net_.module_.encoder.embed_dim
+        return self.net_.module_.encoder.out_dim
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the columns of ``transform``.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Only validated against the names or number of columns of a plain array in fit.
+
+        Returns
+        -------
+        ndarray of str
+            The class name in lower case with a number; products have the names of their two
+            modalities in between.
+        """
+        columns = super().get_feature_names_out(input_features)
+        fusion = self.net_.module_.encoder.fusion
+        if not isinstance(fusion, InteractionFusion):
+            return columns
+        prefix, names = type(self).__name__.lower(), list(self.modalities_)
+        products = [
+            f"{prefix}_{names[i]}*{names[j]}_{number}"
+            for (i, j), n in fusion.n_products.items()
+            for number in range(n)
+        ]
+        return np.array([*columns[: len(columns) - len(products)], *products], dtype=object)
 
     def _encode(self, module: CoMMObjective, view: View) -> torch.Tensor:
         return module.encoder(view)[0]
@@ -226,8 +271,8 @@ class CoMM(BaseContrastive):
 
         Returns
         -------
-        ndarray of shape (n_samples, embed_dim), float32
-            The embedding in the same space as that of :meth:`transform`.
+        ndarray of shape (n_samples, n_features_out), float32
+            The embedding in the same space as that of :meth:`transform`; products are zero.
 
         Raises
         ------

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..nn.multimodal import MultimodalEncoder, View
+from ._common import full_precision
 from .contrastive import nt_xent
 
 
@@ -26,6 +27,10 @@ class CoMMObjective(nn.Module):
 
     A row in which modality :math:`i` is absent takes no part in term :math:`i`.
 
+    The products of an :class:`~mmcontrast.nn.InteractionFusion` have a term and a head of their
+    own, :math:`\mathrm{NCE}` between those of the two augmented views, from the rows with at least
+    two modalities; all other terms see CLS alone.
+
     Parameters
     ----------
     encoder : MultimodalEncoder
@@ -38,6 +43,8 @@ class CoMMObjective(nn.Module):
         What the masked views are made from.
     loss_terms : sequence of {"joint", "modalities"}, default=("joint", "modalities")
         Terms of the sum (Fig. 5 and Table 6 of [1]_).
+    interaction_head : Module or None, default=None
+        Projects the products, ``(2, n_rows, interaction_dim)``. None: they have no term.
 
     References
     ----------
@@ -71,10 +78,12 @@ class CoMMObjective(nn.Module):
         temperature: float = 0.1,
         masked_views: str = "augmented",
         loss_terms: Sequence[str] = ("joint", "modalities"),
+        interaction_head: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
+        self.interaction_head = interaction_head
         self.temperature = temperature
         #: Number of augmented views that a call takes.
         self.n_views = 2
@@ -89,7 +98,9 @@ class CoMMObjective(nn.Module):
         """Names of the values that a call returns."""
         joint = ["joint"] if self.with_joint else []
         single = self.encoder.names if self.with_modalities else ()
-        return ["loss", *joint, *(f"modality_{name}" for name in single), "embedding_std"]
+        products = ["interaction"] if self.interaction_head is not None else []
+        terms = [*joint, *(f"modality_{name}" for name in single), *products]
+        return ["loss", *terms, "embedding_std"]
 
     def forward(
         self, views: Sequence[View], original: View | None = None, y: Tensor | None = None
@@ -109,13 +120,19 @@ class CoMMObjective(nn.Module):
         -------
         dict of str to Tensor
             The total under "loss", detached terms under the names of :attr:`term_names`; NaN for
-            a modality with fewer than two rows in the batch, which is left out of the total.
+            a term with fewer than two rows in the batch, which is left out of the total.
         """
         z_joint, z_single = self._embed(views, original)
         present = [views[0].presence.get(name) for name in self.encoder.names]
+        z_joint, products = self._apart(z_joint)
+        z_single = [self._apart(z)[0] for z in z_single]
         projected = self._project(z_joint, z_single, present)
+        projected_products = self._project_products(products, present)
         with torch.autocast(z_joint.device.type, enabled=False):
             terms = self._terms(*projected, present)
+            if projected_products is not None:
+                first, second = projected_products
+                terms["interaction"] = nt_xent(first, second, self.temperature)
             loss = torch.stack(list(terms.values())).sum() if terms else z_joint.sum() * 0
         nan = loss.new_full((), torch.nan)
         return {
@@ -153,7 +170,7 @@ class CoMMObjective(nn.Module):
             projected = list(self.head(torch.stack(groups)))
         else:
             projected = [self.head(group[None])[0] if len(group) > 1 else group for group in groups]
-        projected = [p if p.dtype == torch.float64 else p.float() for p in projected]
+        projected = [full_precision(p) for p in projected]
         rest = iter(projected[2:])
         return projected[:2], [[next(rest) for _ in z] for z in single]
 
@@ -173,6 +190,23 @@ class CoMMObjective(nn.Module):
                 nt_xent(masked[0], s, self.temperature) + nt_xent(masked[-1], f, self.temperature)
             )
         return terms
+
+    def _apart(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """CLS and, from an :class:`~mmcontrast.nn.InteractionFusion`, products."""
+        dim = self.encoder.embed_dim
+        return z[..., :dim], z[..., dim:]
+
+    def _project_products(self, products: Tensor, present: list[Tensor | None]) -> Tensor | None:
+        """Projected products (2, n_rows, dim) of both views, in the rows that have a pair."""
+        if self.interaction_head is None:
+            return None
+        masks = [rows for rows in present if rows is not None]
+        if masks:
+            n_present = torch.stack(masks).sum(0) + len(present) - len(masks)
+            products = products[:, n_present > 1]
+        if products.shape[1] < 2:  # too few rows of this batch have two modalities
+            return None
+        return full_precision(self.interaction_head(products))
 
 
 def embedding_std(z: Tensor) -> Tensor:

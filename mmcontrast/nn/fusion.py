@@ -289,9 +289,3 @@ class ConcatLinearFusion(nn.Module):
             )
         ]
         return self.linear(torch.cat(means, dim=-1))
-
-
-FUSIONS: dict[str, type[nn.Module]] = {
-    "transformer": TransformerFusion,
-    "concat_linear": ConcatLinearFusion,
-}

@@ -14,7 +14,14 @@ from ._build import (
     encoder_output_lengths,
     probe_features,
 )
-from .fusion import FUSIONS
+from .fusion import ConcatLinearFusion, TransformerFusion
+from .interaction import InteractionFusion
+
+FUSIONS: dict[str, type[nn.Module]] = {
+    "transformer": TransformerFusion,
+    "concat_linear": ConcatLinearFusion,
+    "interaction": InteractionFusion,
+}
 
 
 class View(NamedTuple):
@@ -124,7 +131,7 @@ class MultimodalEncoder(_TokenEncoder):
     fusion : Module
         For example :class:`TransformerFusion`.
     embed_dim : int
-        Size of a token.
+        Size of a token, and of the embedding unless `fusion` has an attribute `out_dim`.
 
     Examples
     --------
@@ -152,6 +159,8 @@ class MultimodalEncoder(_TokenEncoder):
     ) -> None:
         super().__init__(encoders, converters, embed_dim)
         self.fusion = fusion
+        #: Size of an embedding: that of a token, unless the fusion has an `out_dim` of its own.
+        self.out_dim: int = getattr(fusion, "out_dim", embed_dim)
 
     def forward(self, view: View, masks: Sequence[Sequence[str]] | None = None) -> Tensor:
         """Embed a view under one or more sets of modalities.
@@ -165,7 +174,7 @@ class MultimodalEncoder(_TokenEncoder):
 
         Returns
         -------
-        Tensor of shape (n_masks, batch, embed_dim)
+        Tensor of shape (n_masks, batch, out_dim)
         """
         tokens, keep, sizes = self.tokens(view)
         return self.fuse(tokens, keep, sizes, [tuple(view.values)] if masks is None else masks)
@@ -198,7 +207,7 @@ class MultimodalEncoder(_TokenEncoder):
 
         Returns
         -------
-        Tensor of shape (n_masks, batch, embed_dim)
+        Tensor of shape (n_masks, batch, out_dim)
         """
         chosen = torch.tensor([[name in mask for name in self.names] for mask in masks])
         per_token = chosen.repeat_interleave(torch.tensor(list(sizes)), dim=1).to(keep.device)
@@ -281,12 +290,13 @@ def build_multimodal_encoder(
     encoders, converters : str, Module, class or dict of str to these, default="auto"
         One specification for all modalities, or one per modality ("auto" where there is none);
         see :func:`build_encoder` and :func:`build_converter`.
-    fusion : {"transformer", "concat_linear"} or callable, default="transformer"
+    fusion : {"transformer", "interaction", "concat_linear"} or callable, default="transformer"
         A callable is called with `embed_dim` and the number of modalities.
     position : bool, default=True
         Whether converters of sequences and maps add a position.
     **fusion_options
-        Further arguments of :class:`TransformerFusion`; not for other fusions.
+        Further arguments of :class:`TransformerFusion` or, with `interaction_dim`, of
+        :class:`InteractionFusion`; not for other fusions.
 
     Returns
     -------
@@ -384,4 +394,8 @@ def _build_fusion(
             f"fusion={spec!r} is unknown; choose one of {', '.join(map(repr, FUSIONS))} or pass a "
             "callable."
         )
-    return FUSIONS[spec](embed_dim, n_modalities, **(options if spec == "transformer" else {}))
+    if spec == "concat_linear":
+        options = {}
+    elif spec == "transformer":
+        options = {key: value for key, value in options.items() if key != "interaction_dim"}
+    return FUSIONS[spec](embed_dim, n_modalities, **options)

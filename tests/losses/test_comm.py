@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mmcontrast.losses import CoMMObjective
+from mmcontrast.losses import CoMMObjective, nt_xent
 from mmcontrast.losses.comm import embedding_std
 from mmcontrast.nn import ProjectionHead, View, build_multimodal_encoder
 from mmcontrast.training import weight_decay_groups
@@ -211,3 +211,52 @@ def test_embedding_std_is_one_on_the_sphere_and_zero_when_collapsed():
     torch.manual_seed(0)
     assert embedding_std(torch.randn(4000, 32)).item() == pytest.approx(1, abs=0.01)
     assert embedding_std(torch.ones(10, 4)).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_products_have_a_term_between_the_views_and_no_part_in_the_others():
+    plain = build("abc")
+    torch.manual_seed(0)
+    shapes = {name: SHAPES[name] for name in "abc"}
+    encoder = build_multimodal_encoder(
+        shapes, 16, fusion="interaction", n_heads=4, interaction_dim=12
+    ).double()
+    head = ProjectionHead(12, (8, 5)).double()
+    objective = CoMMObjective(encoder, plain.head, interaction_head=head)
+    views, _ = draw("abc", 8, torch.Generator().manual_seed(5))
+    presence = {
+        "b": torch.tensor([True, True, False, True, False, True, True, False]),
+        "c": torch.tensor([True, False, True, True, False, True, True, True]),
+    }
+    views = [View(view.values, presence) for view in views]
+    terms = objective(views)
+    assert list(terms) == objective.term_names and terms["interaction"] > 0
+
+    # row 4 has "a" alone
+    pairs = torch.tensor([0, 1, 2, 3, 5, 6, 7])
+    tokens, keep, sizes = zip(*(encoder.tokens(view) for view in views), strict=True)
+    fused = encoder.fuse(torch.cat(tokens), torch.cat(keep), sizes[0], ["abc"])
+    products = fused[0, :, 16:].unflatten(0, (2, 8))[:, pairs]
+    own = nt_xent(head(products[:1])[0], head(products[1:])[0])
+    torch.testing.assert_close(terms["interaction"], own.detach())
+
+    plain.encoder.encoders, plain.encoder.converters = encoder.encoders, encoder.converters
+    plain.encoder.fusion = encoder.fusion.transformer
+    others = plain(views)
+    for name in ("joint", "modality_a", "modality_b", "modality_c", "embedding_std"):
+        torch.testing.assert_close(terms[name], others[name])
+    torch.testing.assert_close(terms["loss"], others["loss"] + own)
+
+
+def test_a_batch_without_pairs_has_no_term_for_products():
+    encoder = build_multimodal_encoder(
+        {name: SHAPES[name] for name in "ab"}, 16, fusion="interaction", n_heads=4
+    )
+    objective = CoMMObjective(
+        encoder, ProjectionHead(16, (6,)), interaction_head=ProjectionHead(192, (6,))
+    )
+    presence = {"b": torch.tensor([False, True, False, False])}
+    values = {"a": torch.randn(4, 5), "b": torch.randn(4, 3, 8)}
+    terms = objective([View(values, presence), View(values, presence)])
+    assert terms["interaction"].isnan() and terms["loss"].isfinite()
+    terms["loss"].backward()
+    assert all(p.grad.isfinite().all() for p in objective.parameters() if p.grad is not None)
