@@ -64,6 +64,27 @@ def test_factorcl_parts(tmp_path):
     assert len(list(tmp_path.glob("*.png"))) == 2
 
 
+@pytest.mark.slow
+def test_eeg_fnirs(tmp_path):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("pandas")
+    text = run("plot_eeg_fnirs.py", tmp_path)
+    assert "bad: ['S5_D5 hbo', 'S5_D5 hbr']" in text
+    assert "started 6.20 s before" in text
+    found = dict(re.findall(r"^(.+?)  +Selectivity\((-?0\.\d+)", text, flags=re.MULTILINE))
+    assert float(found["same subjects"]) >= 0.45
+    assert float(found["other subjects"]) >= float(found["same subjects"]) - 0.15
+    assert float(found["not trained"]) <= 0.25
+    # what the text of the example says of each validation
+    assert "equivalent: True" in text
+    lows = re.findall(
+        r"^(?:unique|synergy): .+?  +-?\d\.\d\d \[ *(-?\d\.\d\d),", text, re.MULTILINE
+    )
+    assert len(lows) == 4
+    assert min(map(float, lows)) > 0
+    assert len(list(tmp_path.glob("eeg_fnirs_*.png"))) == 6
+
+
 def tables(text: str) -> dict[str, dict[str, dict[str, float]]]:
     """Numbers of printed tables by name, row and column."""
     found: dict[str, dict[str, dict[str, float]]] = {}

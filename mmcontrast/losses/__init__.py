@@ -1,19 +1,26 @@
 """Contrastive losses over tensors."""
 
+from .balanced import BalancedObjective, soft_correlation
 from .comm import CoMMObjective
 from .contrastive import nt_xent
 from .cross_modal import CrossModalObjective, clip_loss
 from .disentangled import DisentangledObjective, cross_correlation
 from .factorcl import FactorCLObjective
+from .hybrid import HybridObjective
 from .mutual_information import conditional_info_nce, conditional_nce_club, info_nce, nce_club
 from .supervised_contrastive import SupConObjective, supcon
+from .timing import EventTimes, TimingObjective
 
 __all__ = [
+    "BalancedObjective",
     "CoMMObjective",
     "CrossModalObjective",
     "DisentangledObjective",
+    "EventTimes",
     "FactorCLObjective",
+    "HybridObjective",
     "SupConObjective",
+    "TimingObjective",
     "clip_loss",
     "conditional_info_nce",
     "conditional_nce_club",
@@ -21,5 +28,6 @@ __all__ = [
     "info_nce",
     "nce_club",
     "nt_xent",
+    "soft_correlation",
     "supcon",
 ]

@@ -31,27 +31,36 @@ from mmcontrast.nn.critics import (
 )
 from mmcontrast.nn.encoders import (
     CausalConvEncoder,
-    CNNEncoder,
     GRUEncoder,
     MLPEncoder,
     TransformerEncoder,
     valid_steps,
 )
-from mmcontrast.nn.fusion import FUSIONS, ConcatLinearFusion, FusionBlock, TransformerFusion
+from mmcontrast.nn.fusion import ConcatLinearFusion, FusionBlock, TransformerFusion
 from mmcontrast.nn.heads import ParallelHeads, ProjectionHead
+from mmcontrast.nn.image_encoders import (
+    AlexNetEncoder,
+    CNNEncoder,
+    ResNet18Encoder,
+    ResNet50Encoder,
+)
+from mmcontrast.nn.interaction import InteractionFusion, Whitening
 from mmcontrast.nn.multimodal import (
+    FUSIONS,
     MultimodalEncoder,
     PooledEncoder,
     View,
     build_multimodal_encoder,
     build_pooled_encoder,
 )
+from mmcontrast.nn.spectral import PooledConvEncoder, SpectralEncoder, SpectralFeatures
 
 __all__ = [
     "CONVERTERS",
     "CRITICS",
     "ENCODERS",
     "FUSIONS",
+    "AlexNetEncoder",
     "BilinearCritic",
     "CNNEncoder",
     "CausalConvEncoder",
@@ -63,18 +72,25 @@ __all__ = [
     "GRUEncoder",
     "GaussianConditional",
     "IdentityConverter",
+    "InteractionFusion",
     "MLPEncoder",
     "MultimodalEncoder",
     "ParallelHeads",
     "PatchEmbedding",
+    "PooledConvEncoder",
     "PooledEncoder",
     "ProjectionHead",
+    "ResNet18Encoder",
+    "ResNet50Encoder",
     "SeparableCritic",
     "SingleToken",
+    "SpectralEncoder",
+    "SpectralFeatures",
     "TokenProjection",
     "TransformerEncoder",
     "TransformerFusion",
     "View",
+    "Whitening",
     "accepts_lengths",
     "build_converter",
     "build_critic",

@@ -23,11 +23,17 @@ from mmcontrast.nn.converters import (
 )
 from mmcontrast.nn.encoders import (
     CausalConvEncoder,
-    CNNEncoder,
     GRUEncoder,
     MLPEncoder,
     TransformerEncoder,
 )
+from mmcontrast.nn.image_encoders import (
+    AlexNetEncoder,
+    CNNEncoder,
+    ResNet18Encoder,
+    ResNet50Encoder,
+)
+from mmcontrast.nn.spectral import SpectralEncoder
 
 __all__ = [
     "CONVERTERS",
@@ -50,6 +56,10 @@ ENCODERS: dict[str, type[nn.Module]] = {
     "transformer": TransformerEncoder,
     "causal_conv": CausalConvEncoder,
     "cnn": CNNEncoder,
+    "spectral": SpectralEncoder,
+    "alexnet": AlexNetEncoder,
+    "resnet18": ResNet18Encoder,
+    "resnet50": ResNet50Encoder,
 }
 """Encoders by name."""
 

@@ -31,7 +31,11 @@ SHAPES = {
     "gru": (3, 9),
     "transformer": (3, 9),
     "causal_conv": (3, 9),
+    "spectral": (3, 40),
     "cnn": (1, 4, 8),
+    "alexnet": (1, 63, 63),
+    "resnet18": (1, 4, 4),
+    "resnet50": (1, 4, 4),
 }
 
 

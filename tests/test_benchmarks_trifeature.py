@@ -1,0 +1,128 @@
+"""The Trifeature benchmarks: their tables, and fits that go on where they were stopped."""
+
+from importlib import import_module
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from mmcontrast import Modalities
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def shared(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return import_module("_trifeature")
+
+
+@pytest.fixture
+def benchmark(shared):
+    return import_module("trifeature")
+
+
+def test_synergy_is_looked_for_where_there_is_next_to_nothing(shared):
+    """Not even a step of the solver would leave an AUC of exactly one half."""
+    rng = np.random.default_rng(0)
+
+    def draw(balanced=True):
+        label = np.arange(2000) % 2
+        Z = np.repeat(rng.normal(size=(1000, 2)), 2, axis=0) + 0.002 * label[:, None]
+        return Z, {"synergy": label, **dict.fromkeys(shared.LABELS.values(), label)}
+
+    pairs = SimpleNamespace(scale=shared.CPU, probe=draw, test=draw, synergy=draw)
+    found = shared.probe_all(lambda Z: Z, pairs)
+    assert found["S_auc"] != 0.5
+
+
+@pytest.fixture
+def toy(shared, monkeypatch):
+    """A scale of noise, and probes that only depend on the embedding."""
+
+    class Noise:
+        def __init__(self, scale, seed, data_home):
+            self.scale, self.seed = scale, seed
+
+        def train(self, planted):
+            images = np.random.default_rng(0).integers(0, 256, (2, 48, 3, 8, 8), dtype=np.uint8)
+            return Modalities(image1=images[0], image2=images[1])
+
+        def test(self):
+            return self.train(False), {}
+
+    def probe_all(embed, pairs):
+        return dict.fromkeys(shared.SCORES, float(np.abs(embed(pairs.train(False))).mean()))
+
+    monkeypatch.setattr(shared, "Pairs", Noise)
+    monkeypatch.setattr(shared, "probe_all", probe_all)
+    common = {"embed_dim": 16, "batch_size": 16, "max_epochs": 4, "precision": "float32"}
+    return shared.Scale("toy", 8, "conv", {**common, "learning_rate": 1e-3}, 0.5, 1, 48, 48)
+
+
+def test_a_stopped_fit_goes_on_to_the_same_end(shared, toy, monkeypatch, tmp_path):
+    run = shared.Run("CoMM", probe_epochs=(1, 3, 4))
+    whole = shared.evaluate(toy, run, 0, shared.Store())
+    store = shared.Store(tmp_path / "fits.json")
+    trained, on_epoch_end = [], shared._Record.on_epoch_end
+
+    def noting(self, net, **kwargs):
+        trained.append(len(net.history))
+        on_epoch_end(self, net)
+
+    monkeypatch.setattr(shared._Record, "on_epoch_end", noting)
+    for deadline in (1, 1, np.inf):  # looks at the clock: before the fit, then before each epoch
+        clock = SimpleNamespace(monotonic=count().__next__, process_time=count().__next__)
+        clock.perf_counter = clock.process_time
+        monkeypatch.setattr(shared, "time", clock)
+        arguments = {"deadline": deadline, "checkpoint": tmp_path}
+        if deadline < np.inf:
+            with pytest.raises(shared.OutOfTime):
+                shared.evaluate(toy, run, 0, store, **arguments)
+            assert not store.records
+        else:
+            found = shared.evaluate(toy, run, 0, store, **arguments)
+    assert trained == [1, 2, 3, 4]  # each epoch once
+    assert found["epochs"] == whole["epochs"] == 4
+    assert found["seconds"] == 4  # one tick for each epoch, whichever call it was in
+    assert list(found["curve"]) == list(whole["curve"]) == ["1", "3", "4"]
+    for key in ("scores", "held_out_joint"):
+        assert found[key] == pytest.approx(whole[key])
+    for name, losses in whole["history"].items():
+        assert found["history"][name] == pytest.approx(losses)
+    for epoch, scores in whole["curve"].items():
+        assert found["curve"][epoch] == pytest.approx(scores)
+
+
+@pytest.mark.parametrize("scale", ["cpu", "paper"])
+def test_every_table_shows_what_is_there_without_learning(benchmark, shared, scale):
+    for experiment, rows_of in benchmark.EXPERIMENTS.items():
+        rows = rows_of(shared.SCALES[scale])
+        assert "raw pixels" in rows, experiment
+        assert any(name.startswith("untrained") for name in rows), experiment
+        for runs in rows.values():
+            assert not runs[0].planted  # redundancy and uniqueness are those of unbiased pairs
+
+
+@pytest.mark.parametrize("experiment", ["figure4", "figure5", "figure7"])
+def test_reports_have_all_rows(benchmark, toy, monkeypatch, tmp_path, experiment):
+    def evaluate(scale, run, seed, store, **fit):
+        scores = dict.fromkeys(benchmark.SCORES, 0.5) | {"U1": 0.2, "U2": 0.4}
+        found = {"scores": scores, "seconds": 2.0}
+        if run.method == "CoMM":
+            curve = {str(epoch): scores for epoch in run.probe_epochs}
+            found |= {"epochs": 4, "curve": curve, "held_out_joint": 1.0}
+        return found
+
+    monkeypatch.setattr(benchmark, "evaluate", evaluate)
+    scale = benchmark.replace(toy, name="cpu")
+    out = tmp_path / "result.json"
+    report = benchmark.run_experiment(experiment, scale, range(2), benchmark.Store(), out)
+    assert out.with_suffix(".md").read_text() == report
+    for name in benchmark.EXPERIMENTS[experiment](scale):
+        assert f"| {name} " in report
+    assert "30.0 ± 0.0" in report  # the mean of both textures
+    if experiment == "figure7":
+        assert f"{np.log(31) - 1:.2f}" in report  # 16 pairs of views: 31 others of each
