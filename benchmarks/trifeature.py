@@ -191,8 +191,8 @@ def as_markdown(result: Mapping[str, Any]) -> str:
         {scale["n_test"]} to test, batches of {scale["common"]["batch_size"]}, learning rate
         {scale["common"]["learning_rate"]:g}, crops from {scale["min_scale"]:g} of the area,
         {scale["common"]["precision"]}. {epochs_of(result["rows"])} Mean ± standard deviation over
-        {len(result["seeds"])} seed(s), in %. Logistic regression (C = {scale["probe_C"]:g}) of the
-        standardised frozen embedding."""
+        {len(result["seeds"])} seed(s), in %. Logistic regression of the standardised
+        frozen embedding, its C chosen on held-out training pairs."""
     legend = """R: accuracy for the shape; U1, U2: for the textures, U: their mean (chance 10). S:
         balanced accuracy and AUC for whether the pair respects the map (chance 50), of a model
         trained on unbiased pairs; "balanced": accuracy on test pairs half of which do. "Planted":

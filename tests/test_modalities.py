@@ -406,7 +406,11 @@ ROWS = np.zeros((3, 2))
 @pytest.mark.parametrize(
     ("value", "error", "message"),
     [
-        ([[1.0, 2.0]], TypeError, "'eeg' is a list; .* np.asarray, after pad_sequences.* resizing images"),
+        (
+            [[1.0, 2.0]],
+            TypeError,
+            "'eeg' is a list; .* after pad_sequences.* resizing images",
+        ),
         ((1.0, 2.0), TypeError, "'eeg' is a tuple"),
         (np.zeros(3), ValueError, r"'eeg' has shape \(3,\); .*value.reshape\(-1, 1\)"),
         (np.float64(3), TypeError, "'eeg' is of type float64"),

@@ -118,7 +118,7 @@ class HRFJitter(SequenceAugmentation):
 class Drift(SequenceAugmentation):
     """Add a slow drift: a random polynomial or a sinusoid.
 
-    The root mean square of each channel's drift is |N(0, 1)| * strength * sigma * scale, scale
+    The root mean square of each channel's drift is abs(N(0, 1)) * strength * sigma * scale, scale
     being the modality's standard deviation in the training data.
 
     Parameters

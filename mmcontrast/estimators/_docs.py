@@ -3,6 +3,8 @@
 import inspect
 from typing import TypeVar
 
+from ._inputs import _AUTO_BATCH_SIZE
+
 T = TypeVar("T", bound=type)
 
 _ENCODERS = """encoders : "auto", str, Module, class or dict of str to these, default="auto"
@@ -17,11 +19,11 @@ converters : "auto", str, Module, class or dict of str to these, default="auto"
 _TRAINING = """modalities : dict of str to column selection, default=None
     Column groups that make the modalities of a plain 2-D array or DataFrame, as in
     :class:`sklearn.compose.ColumnTransformer`. None: {plain}.
-max_epochs : int, default=100
-    Passes over the training rows.
+max_epochs : {epochs}
+    Passes over the training rows.{auto_epochs}
 batch_size : int or "auto", default="auto"
-    Rows per step; a row is contrasted with the rest of its batch. "auto" is 64, or the number
-    of rows if that is less.
+    Rows per step; a row is contrasted with the rest of its batch. "auto" is {batch}, or the
+    number of rows if that is less.
 learning_rate : float, default={learning_rate}
     Learning rate of AdamW.
 weight_decay : float, default=1e-2
@@ -93,7 +95,12 @@ def fill_doc(cls: T) -> T:
         plain = 'two modalities, "x1" and "x2", the halves of the columns'
     texts = {
         "encoders": _ENCODERS,
-        "training": _TRAINING.format(plain=plain, learning_rate=_default(cls, "learning_rate")),
+        "training": _TRAINING.format(
+            plain=plain,
+            learning_rate=_default(cls, "learning_rate"),
+            batch=getattr(cls, "_auto_batch_size", _AUTO_BATCH_SIZE),
+            **_epochs(cls),
+        ),
         "fitted": _FITTED.format(terms=cls._history_terms),  # type: ignore[attr-defined]
     }
     doc = inspect.cleandoc(cls.__doc__ or "")
@@ -101,6 +108,14 @@ def fill_doc(cls: T) -> T:
         doc = doc.replace(f"%({name})s", text)
     cls.__doc__ = doc
     return cls
+
+
+def _epochs(cls: type) -> dict[str, str]:
+    default = inspect.signature(cls).parameters["max_epochs"].default
+    if isinstance(default, int):
+        return {"epochs": f"int, default={default}", "auto_epochs": ""}
+    own = cls._auto_epochs_doc  # type: ignore[attr-defined]
+    return {"epochs": f'int or "auto", default="{default}"', "auto_epochs": f"\n    {own}"}
 
 
 def _default(cls: type, name: str) -> str:

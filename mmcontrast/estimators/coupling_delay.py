@@ -214,25 +214,13 @@ class CouplingDelay(BaseContrastive):
                 )
         return TimingObjective(
             shapes,
-            self._sampling_rates(list(shapes)),
+            sampling_rates(self.sfreq, list(shapes), type(self).__name__),
             self.margin,
             hidden_dim=self.hidden_dim,
             resolution=self.resolution,
             n_crops=self.n_crops,
             equivariance=float(self.equivariance),
         )
-
-    def _sampling_rates(self, names: Sequence[str]) -> dict[str, float]:
-        rates = self.sfreq
-        if not isinstance(rates, (Mapping, Real, type(None))):
-            values = np.asarray(rates, dtype=object).ravel().tolist()
-            if len(values) != len(names):
-                raise ValueError(
-                    f"sfreq={rates!r} holds {len(values)} sampling rate(s); the modalities are "
-                    f"{', '.join(map(repr, names))}."
-                )
-            rates = dict(zip(names, values, strict=True))
-        return {name: sampling_rate(rates, name, type(self).__name__) for name in names}
 
     def _fit(
         self,
@@ -282,3 +270,30 @@ class CouplingDelay(BaseContrastive):
         super().get_feature_names_out(input_features)
         columns = [*(f"t_{name}" for name in self.modalities_), "delay", "uncertainty"]
         return np.array([f"couplingdelay_{column}" for column in columns], dtype=object)
+
+
+def sampling_rates(sfreq: Any, names: Sequence[str], owner: str) -> dict[str, float]:
+    """Sampling rate of each modality from one for all, one for each in order, or by name.
+
+    Parameters
+    ----------
+    sfreq : float, sequence of float, mapping of str to float, or None
+        In Hz.
+    names : sequence of str
+        The modalities.
+    owner : str
+        Who asks, for messages.
+
+    Returns
+    -------
+    dict of str to float
+    """
+    if not isinstance(sfreq, (Mapping, Real, type(None))):
+        values = np.asarray(sfreq, dtype=object).ravel().tolist()
+        if len(values) != len(names):
+            raise ValueError(
+                f"sfreq={sfreq!r} holds {len(values)} sampling rate(s); the modalities are "
+                f"{', '.join(map(repr, names))}."
+            )
+        sfreq = dict(zip(names, values, strict=True))
+    return {name: sampling_rate(sfreq, name, owner) for name in names}

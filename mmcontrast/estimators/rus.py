@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ from skorch.callbacks import Callback
 
 from .._names import did_you_mean
 from ..augmentation import ModalityAugmentation
-from ..losses import BalancedObjective, HybridObjective
+from ..losses import BalancedObjective, HybridObjective, TimedObjective, TimingObjective
 from ..modalities import Modalities
 from ..nn.multimodal import View
 from ..training import ModalityDataset
 from ._docs import fill_doc
 from ._parts import BaseParts
+from .coupling_delay import sampling_rates
 
 _AUTO_STEPS = 500
 _FEW_STEPS = 250
@@ -31,7 +32,7 @@ _CHUNK = 256
 _FEW_TRIALS = 50
 _DEFAULTS = {
     "hybrid": {"r": 1.0, "u": 1.0, "s": 1.0, "orth": 1.0},
-    "balanced": {"r": 10.0, "u": 10.0, "s": 1.0, "orth": 5.0},
+    "balanced": {"r": 10.0, "u": 10.0, "s": 1.0, "orth": 2.5},
 }
 
 
@@ -58,19 +59,30 @@ class RUSDecomposer(BaseParts):
         Size of the encoders' output.
     code_dim : int, default=16
         Columns of each redundant and unique part.
-    synergy_dim : int, default=8
-        Projections of each unique part whose products make S: ``synergy_dim ** 2`` columns.
+    synergy_dim : int, default=16
+        Whitened projections of each unique part, `code_dim` at most, whose products make S:
+        ``synergy_dim ** 2`` columns.
     fusion : {"auto", "product", "mlp", "both"}, default="auto"
         What S is made of: products of unique codes, an MLP of both embeddings with `code_dim`
         columns, or both. "auto" is "product", if supervised "both"; the hybrid objective has
         "mlp" alone.
-    discrepancy_dim : int, default=1
+    discrepancy_dim : int or None, default=None
         Further columns of S: by how much the two modalities differ in what they share, in so many
-        of its canonical variates (first what is shared best, such as the time of an event). Not
-        with the hybrid objective.
+        of its canonical variates (first what is shared best, such as the time of an event). None:
+        1, and 0 with `timing`, which tells a delay better. Not with the hybrid objective.
+    timing : bool, default=False
+        Whether to learn event times as :class:`CouplingDelay` does, beside all else, and add the
+        delay of the second modality against the first as the last column of S. It needs sequences
+        (n_channels, n_times) with a margin, and `sfreq` and `margin`.
+    sfreq : float, pair of float or mapping of str to float, default=None
+        Sampling rates in Hz: one for both modalities, one for each in their order, or by name.
+        Only used with `timing`.
+    margin : float or None, default=None
+        Seconds at the beginning and at the end of each row by which the windows that are
+        decomposed are shorter. Only used with `timing`, which moves windows by as much.
     lambda_r, lambda_u, lambda_s, lambda_orth : float or None, default=None
         Weights of redundancy, of what makes the unique parts, of synergy and of orthogonality or
-        independence. None: 10, 10, 1, 5 for "balanced", 1 for "hybrid".
+        independence. None: 10, 10, 1, 2.5 for "balanced", 1 for "hybrid".
     unique_removal : {"adversarial", "similarity"}, default="adversarial"
         How the hybrid objective takes the other modality out of the unique parts.
     noise : float, default=0.05
@@ -98,17 +110,17 @@ class RUSDecomposer(BaseParts):
     Attributes
     ----------
     %(fitted)s
+    delay_scale_ : float
+        With `timing`, seconds of delay that are 1 in the last column of S.
 
     See Also
     --------
+    CouplingDelay : Event times and the delay in seconds, with its uncertainty.
     FactorCL : Shared and unique parts, without synergy.
     CoMM : One embedding that holds all of them.
 
     Notes
     -----
-    `max_epochs` and `batch_size` may be "auto": batches of 160 rows at most, and 500 steps
-    (250 for fewer than 2 000 rows).
-
     Columns of a part are NaN in rows in which one of its modalities is absent; S needs both.
 
     The codes are not normalised. A redundant column has the mean 0 and a variance that tells how
@@ -117,9 +129,15 @@ class RUSDecomposer(BaseParts):
     reference rows, such as rest.
 
     S is not identifiable without a task: it holds the products of all that is unique to one
-    modality with all that is unique to the other, whether or not a product matters to anybody. Its
-    last column, or the last `discrepancy_dim`, is the difference between the modalities in what
-    they share: if that is the time of an event, the delay of one against the other.
+    modality with all that is unique to the other, whether or not a product matters to anybody. The
+    `discrepancy_dim` columns after them are the differences between the modalities in what they
+    share: if that is the time of an event, the delay of one against the other.
+
+    With `timing`, the last column of S is a delay that is learned from moving windows. It is
+    standardised over the training rows; times `delay_scale_` it is in seconds after their mean
+    delay. R_a and R_b hold the two event times themselves, and so tell the delay together, though
+    neither does alone. Everything else is made from the windows in the middle, which are `margin`
+    shorter on both sides.
 
     References
     ----------
@@ -143,17 +161,25 @@ class RUSDecomposer(BaseParts):
     _history_terms = (
         'the terms "redundancy", "reconstruction_<name>", "independence" and "synergy", with the\n'
         '    hybrid objective "removal_<name>" and "orthogonality" instead of "independence", if\n'
-        '    supervised "targets_<part>" and "independence"'
+        '    supervised "targets_<part>" and "independence"; with `timing` "agreement" and\n'
+        '    "equivariance" as well'
     )
     _min_modalities = _max_modalities = 2
     _auto_batch_size = 160
+    _auto_epochs_doc = (
+        f'"auto" is as many as make {_AUTO_STEPS} steps, or {_FEW_STEPS} with fewer than '
+        f"{_MANY_ROWS} rows."
+    )
 
     _parameter_constraints: dict[str, Any] = {
         **BaseParts._parameter_constraints,
         "objective": [StrOptions({"balanced", "hybrid"})],
         "code_dim": [Interval(Integral, 2, None, closed="left")],
         "synergy_dim": [Interval(Integral, 1, None, closed="left")],
-        "discrepancy_dim": [Interval(Integral, 0, None, closed="left")],
+        "discrepancy_dim": [Interval(Integral, 0, None, closed="left"), None],
+        "timing": ["boolean"],
+        "sfreq": [Interval(Real, 0, None, closed="neither"), Mapping, "array-like", None],
+        "margin": [Interval(Real, 0, None, closed="left"), None],
         "fusion": [StrOptions({"auto", "product", "mlp", "both"})],
         **{
             f"lambda_{name}": [Interval(Real, 0, None, closed="left"), None]
@@ -177,9 +203,12 @@ class RUSDecomposer(BaseParts):
         converters: Any = "auto",
         embed_dim: int = 96,
         code_dim: int = 16,
-        synergy_dim: int = 8,
+        synergy_dim: int = 16,
         fusion: str = "auto",
-        discrepancy_dim: int = 1,
+        discrepancy_dim: int | None = None,
+        timing: bool = False,
+        sfreq: Any = None,
+        margin: float | None = None,
         lambda_r: float | None = None,
         lambda_u: float | None = None,
         lambda_s: float | None = None,
@@ -221,6 +250,9 @@ class RUSDecomposer(BaseParts):
         self.synergy_dim = synergy_dim
         self.fusion = fusion
         self.discrepancy_dim = discrepancy_dim
+        self.timing = timing
+        self.sfreq = sfreq
+        self.margin = margin
         self.lambda_r = lambda_r
         self.lambda_u = lambda_u
         self.lambda_s = lambda_s
@@ -278,8 +310,28 @@ class RUSDecomposer(BaseParts):
         return X, coded
 
     def _build_objective(self, row_shapes: Mapping[str, tuple[int, ...]]) -> torch.nn.Module:
-        names = list(row_shapes)
-        _check_parts(self.parts, _part_names(names))
+        _check_parts(self.parts, _part_names(list(row_shapes)))
+        if not self.timing:
+            return self._build_decomposition(row_shapes)
+        timing = self._build_timing(row_shapes)
+        windows = {
+            name: (shape[0], timing.crops[name].n_times) for name, shape in row_shapes.items()
+        }
+        return TimedObjective(self._build_decomposition(windows), timing)
+
+    def _build_timing(self, row_shapes: Mapping[str, tuple[int, ...]]) -> TimingObjective:
+        if self.margin is None:
+            raise ValueError(
+                "timing=True moves windows about and needs to know by how much: pass margin= in "
+                "seconds, which the rows of both modalities have to reach farther on both sides "
+                "than the windows that are to be decomposed."
+            )
+        sfreq = sampling_rates(self.sfreq, list(row_shapes), type(self).__name__)
+        return TimingObjective(row_shapes, sfreq, float(self.margin))
+
+    def _build_decomposition(
+        self, row_shapes: Mapping[str, tuple[int, ...]]
+    ) -> BalancedObjective | HybridObjective:
         weights = {
             f"lambda_{key}": default if (own := getattr(self, f"lambda_{key}")) is None else own
             for key, default in _DEFAULTS[self.objective].items()
@@ -311,7 +363,7 @@ class RUSDecomposer(BaseParts):
             row_shapes,
             synergy_dim=self.synergy_dim,
             fusion=fusion,
-            discrepancy_dim=self.discrepancy_dim,
+            discrepancy_dim=self._discrepancy_dim,
             noise=float(self.noise),
             n_targets=sizes if self.supervised else None,
             **options,
@@ -319,6 +371,12 @@ class RUSDecomposer(BaseParts):
         if self.supervised and hasattr(self, "_target_columns"):
             objective.target_columns.copy_(torch.tensor(self._target_columns))
         return objective
+
+    @property
+    def _discrepancy_dim(self) -> int:
+        if self.discrepancy_dim is None:  # a delay in seconds is told better by the timing
+            return 0 if self.timing else 1
+        return self.discrepancy_dim
 
     def _fit(
         self, rows: Any, groups: Any, held_out: Any, n_epochs: Any, *, fresh: bool, resumable: bool
@@ -356,13 +414,15 @@ class RUSDecomposer(BaseParts):
         objective.takes_features = self._corrupts_features and not dataset.streaming
         if not objective.takes_features:
             return dataset
-        features: dict[str, list[np.ndarray]] = {name: [] for name in X.names}
+        features: dict[str, list[np.ndarray]] = {}
         with torch.inference_mode():
             for start in range(0, len(X), _CHUNK):
                 view = objective.compute_features(dataset.read(start, start + _CHUNK))
                 for name, x in view.values.items():
-                    features[name].append(x.cpu().numpy())
-        values = {name: np.concatenate(found) for name, found in features.items()}
+                    features.setdefault(name, []).append(x.cpu().numpy())
+        values: dict[str, Any] = {name: np.concatenate(x) for name, x in features.items()}
+        if self.timing:  # which moves windows about, beside features of those in the middle
+            values |= dict(X.items())
         presence = {name: X.presence(name) for name in X.names}
         return super()._dataset(Modalities(values, presence=presence), y)
 
@@ -372,6 +432,13 @@ class RUSDecomposer(BaseParts):
         self.net_.callbacks.append(_Settle())
         self.net_.initialize_callbacks()
         return keeper
+
+    @property
+    def delay_scale_(self) -> float:
+        """Seconds of delay that are 1 in the last column of S."""
+        if not (hasattr(self, "net_") and isinstance(self.net_.module_, TimedObjective)):
+            raise AttributeError("delay_scale_ is that of a fit with timing=True.")
+        return float(self.net_.module_.delay_scale)
 
     # ------------------------------------------------------------------------ embedding
     def _chosen_parts(self, parts: Mapping[str, Any]) -> Sequence[str]:
@@ -437,7 +504,17 @@ class _Settle(Callback):
 
     def on_train_end(self, net: Any, X: Any = None, **kwargs: Any) -> None:
         """Go through the training rows once more."""
-        net.module_.settle(view for view, _ in net.get_iterator(X))
+        net.module_.settle(_Views(net, X))
+
+
+class _Views:
+    """Batches of a data set without targets, which can be gone through more than once."""
+
+    def __init__(self, net: Any, dataset: ModalityDataset) -> None:
+        self.net, self.dataset = net, dataset
+
+    def __iter__(self) -> Iterator[View]:
+        return (view for view, _ in self.net.get_iterator(self.dataset))
 
 
 def _part_names(names: Sequence[str]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from .factorcl import FactorCLObjective
 from .hybrid import HybridObjective
 from .mutual_information import conditional_info_nce, conditional_nce_club, info_nce, nce_club
 from .supervised_contrastive import SupConObjective, supcon
+from .timed import TimedObjective
 from .timing import EventTimes, TimingObjective
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "FactorCLObjective",
     "HybridObjective",
     "SupConObjective",
+    "TimedObjective",
     "TimingObjective",
     "clip_loss",
     "conditional_info_nce",

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..nn._features import FixedFeatures
+from ..nn._features import FixedFeatures, even_product
+from ..nn.interaction import Whitening
 from ..nn.multimodal import PooledEncoder, View, build_pooled_encoder
 from ._common import full_precision, rows_with, zero_loss
 from .comm import embedding_std
@@ -174,14 +175,18 @@ class RUSObjective(nn.Module, ABC):
         Parameters
         ----------
         views : iterable of View
-            Batches of training rows, as calls are given them.
+            Batches of training rows, as calls are given them. It may be gone through twice.
         """
-        norms = [m for m in self.modules() if isinstance(m, _NORMS)]
+        norms: list[Any] = [m for m in self.modules() if isinstance(m, (*_NORMS, Whitening))]
         momenta = [norm.momentum for norm in norms]
         was_training = self.training
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # the mean over all batches
+        for norm in norms:  # the mean over all batches
+            if isinstance(norm, Whitening):
+                norm.n_batches.zero_()
+                norm.momentum = 0.0
+            else:
+                norm.reset_running_stats()
+                norm.momentum = None
         self.train()
         for view in views:
             codes = list(self._codes(self._featured(view, raw=not self.takes_features)).values())
@@ -271,16 +276,28 @@ class RUSObjective(nn.Module, ABC):
         }
 
 
+class EvenLinear(nn.Linear):
+    """Linear map whose products are of an even width, whatever the width of the output.
+
+    Those of an odd one are rounded differently in rows at the end of a batch, so that the code of
+    a row would depend on its place in the last bits.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map rows (n_rows, in_features) to (n_rows, out_features)."""
+        return even_product(input, self.weight.T, self.bias)
+
+
 class Head(nn.Module):
     """MLP with one hidden layer beside a linear map; the output has mean 0 and variance 1."""
 
     def __init__(self, in_features: int, out_features: int, *, normalise: bool = True) -> None:
         super().__init__()
         self.hidden = nn.Sequential(
-            nn.Linear(in_features, in_features), nn.BatchNorm1d(in_features), nn.ReLU()
+            EvenLinear(in_features, in_features), nn.BatchNorm1d(in_features), nn.ReLU()
         )
-        self.output = nn.Linear(in_features, out_features)
-        self.linear = nn.Linear(in_features, out_features, bias=False)
+        self.output = EvenLinear(in_features, out_features)
+        self.linear = EvenLinear(in_features, out_features, bias=False)
         self.norm = nn.BatchNorm1d(out_features, affine=False) if normalise else nn.Identity()
 
     def forward(self, z: Tensor) -> Tensor:

@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..nn._features import even_product
+from ..nn.interaction import Whitening
 from ..nn.multimodal import View
-from ._rus import Codes, Head, RUSObjective
+from ._rus import Codes, EvenLinear, Head, RUSObjective
 from .contrastive import nt_xent
 from .disentangled import cross_correlation
 
@@ -35,9 +37,9 @@ class BalancedObjective(RUSObjective):
       and products, between each unique and each redundant code, between both unique codes, and
       between S and all of them; the redundant code is an anchor that only gives way where it
       repeats a unique one.
-    - :math:`S` is made of all products of :math:`q` projections of each unique code. A product of
-      codes of mean 0 is, as far as these are independent, uncorrelated with anything that one
-      modality tells. NCE, between two draws of noise, keeps the projections apart.
+    - :math:`S` is made of all products of :math:`q` whitened projections of each unique code. A
+      product of codes of mean 0 is, as far as these are independent, uncorrelated with anything
+      that one modality tells. NCE, between two draws of noise, keeps rows apart.
 
     What both modalities tell, each tells in its own way: later, for instance, in the blood than in
     the brain. The difference of the two redundant codes, in their first canonical variates of
@@ -57,8 +59,8 @@ class BalancedObjective(RUSObjective):
         Size of the encoders' output.
     code_dim : int, default=16
         Size of each redundant and unique code.
-    synergy_dim : int, default=8
-        Number :math:`q` of projections; S has :math:`q^2` columns.
+    synergy_dim : int, default=16
+        Number :math:`q` of projections, `code_dim` at most; S has :math:`q^2` columns.
     fusion : {"product", "mlp", "both"}, default="product"
         What S is made of: products; `code_dim` outputs of an MLP of both embeddings; or both.
     discrepancy_dim : int, default=1
@@ -67,7 +69,7 @@ class BalancedObjective(RUSObjective):
     n_targets : mapping of str to int or None, default=None
         Supervised: for "R", "U_<name>" and "S", how many columns of the targets it is to tell by a
         linear map. The targets replace redundancy, reconstruction and NCE.
-    lambda_r, lambda_u, lambda_s, lambda_orth : float, default=10, 10, 1, 5
+    lambda_r, lambda_u, lambda_s, lambda_orth : float, default=10, 10, 1, 2.5
         Weights.
     noise : float, default=0.05
         Spread, in each column, of the noise on the unique codes in training, if their norm was 1.
@@ -114,14 +116,14 @@ class BalancedObjective(RUSObjective):
         converters: Any = "auto",
         embed_dim: int = 96,
         code_dim: int = 16,
-        synergy_dim: int = 8,
+        synergy_dim: int = 16,
         fusion: str = "product",
         discrepancy_dim: int = 1,
         n_targets: Mapping[str, int] | None = None,
         lambda_r: float = 10.0,
         lambda_u: float = 10.0,
         lambda_s: float = 1.0,
-        lambda_orth: float = 5.0,
+        lambda_orth: float = 2.5,
         noise: float = 0.05,
         temperature: float = 0.1,
         augmented: bool = False,
@@ -134,7 +136,7 @@ class BalancedObjective(RUSObjective):
             converters=converters,
             embed_dim=embed_dim,
             code_dim=code_dim,
-            synergy_dim=synergy_dim,
+            synergy_dim=min(synergy_dim, code_dim),
             augmented=augmented,
             n_views=1,
             feature_noise=feature_noise,
@@ -155,7 +157,9 @@ class BalancedObjective(RUSObjective):
             Head(2 * code_dim, part.n_summary, normalise=False) for part in self.features
         )
         if fusion != "mlp":
-            self.projections = nn.ModuleList(Projection(code_dim, synergy_dim) for _ in self.names)
+            self.projections = nn.ModuleList(
+                Projection(code_dim, self.synergy_dim) for _ in self.names
+            )
         if fusion != "product":
             self.fused = Head(sum(self.head_dims), code_dim)
         self.n_targets = dict(n_targets) if n_targets else None
@@ -331,9 +335,8 @@ class BalancedObjective(RUSObjective):
         Parameters
         ----------
         views : iterable of View
-            Batches of training rows, as calls are given them.
+            Batches of training rows, as calls are given them. It is gone through twice.
         """
-        views = list(views)
         super().settle(views)
         if not self.discrepancy_dim:
             return
@@ -356,8 +359,10 @@ class BalancedObjective(RUSObjective):
 
     def _discrepancy(self, codes: Sequence[Codes]) -> Tensor:
         first, second = (
-            (code.pairs(code.redundant) - getattr(self, f"origin_{index}"))
-            @ getattr(self, f"variates_{index}")
+            even_product(
+                code.pairs(code.redundant) - getattr(self, f"origin_{index}"),
+                getattr(self, f"variates_{index}"),
+            )
             for index, code in enumerate(codes)
         )
         return second - first
@@ -378,12 +383,12 @@ class CentredHead(Head):
 
 
 class Projection(nn.Module):
-    """Linear map to columns of mean 0 and variance 1."""
+    """Linear map to columns of mean 0 and variance 1 that are (nearly) uncorrelated."""
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(in_features, out_features, bias=False)
-        self.norm = nn.BatchNorm1d(out_features, affine=False)
+        self.linear = EvenLinear(in_features, out_features, bias=False)
+        self.norm = Whitening(out_features)
 
     def forward(self, z: Tensor) -> Tensor:
         """Map rows (n_rows, in_features) to (n_rows, out_features)."""

@@ -132,8 +132,8 @@ def _refuse_type(name: str, value: Any) -> None:
     if isinstance(value, (list, tuple)):
         raise TypeError(
             f"Modality {name!r} is a {type(value).__name__}; expected an array: use np.asarray, "
-            "after pad_sequences for sequences of unequal length, or after resizing images of unequal "
-            "size."
+            "after pad_sequences for sequences of unequal length, or after resizing images of "
+            "unequal size."
         )
     if isinstance(value, _loaded("pandas", "Series")):
         raise TypeError(f"Modality {name!r} is a Series; use series.to_frame().")

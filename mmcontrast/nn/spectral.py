@@ -51,7 +51,7 @@ class SpectralFeatures(nn.Module):
     (41, torch.Size([4, 112, 64]))
     """
 
-    taper: Tensor
+    fourier: Tensor
     bands: Tensor
 
     def __init__(
@@ -76,7 +76,7 @@ class SpectralFeatures(nn.Module):
         self.window = n_times // check_positive_int("n_windows", n_windows)
         self.window = self.window if self.window >= _SHORTEST_WINDOW else 0
         bands = _band_weights(self.window, n_bands) if self.window else torch.zeros(0, 0)
-        self.register_buffer("taper", torch.hann_window(self.window), persistent=False)
+        self.register_buffer("fourier", _tapered_fourier(self.window), persistent=False)
         self.register_buffer("bands", bands, persistent=False)
         #: Numbers of rows of the two kinds: time courses and log powers.
         self.blocks = (n_channels, n_channels * bands.shape[1])
@@ -103,9 +103,8 @@ class SpectralFeatures(nn.Module):
         if not self.window:
             return course
         frames = x.unfold(-1, self.window, max(1, self.window // 4))
-        frames = (frames - frames.mean(-1, keepdim=True)) * self.taper.to(x.dtype)
-        spectrum = torch.view_as_real(torch.fft.rfft(frames, dim=-1))
-        power = spectrum.square().sum(-1) @ self.bands.to(x.dtype)
+        spectrum = (frames - frames.mean(-1, keepdim=True)) @ self.fourier.to(x.dtype)
+        power = spectrum.square() @ self.bands.to(x.dtype).repeat(2, 1)
         log_power = power.clamp(min=_SMALLEST_POWER).log().transpose(2, 3).flatten(1, 2)
         log_power = F.interpolate(log_power, size=self.n_steps, mode="linear")
         return torch.cat([course, log_power], dim=1)
@@ -184,8 +183,10 @@ class PooledConvEncoder(nn.Module):
         x = self.temporal(self.spatial_norm(self.spatial(x)))
         x = torch.relu(self.temporal_norm(x))
         weights = torch.softmax(_POSITION_SHARPNESS * self.where(x), dim=-1)
-        spread = x.var(-1, unbiased=False).add(1e-6).sqrt()
-        pooled = [x.mean(-1), x.amax(-1), spread, (weights * self.times).sum(-1)]
+        mean = x.mean(-1)
+        # several times faster than torch's var
+        spread = (x.square().mean(-1) - mean.square()).clamp(min=0).add(1e-6).sqrt()
+        pooled = [mean, x.amax(-1), spread, (weights * self.times).sum(-1)]
         pooled.append((weights * x).sum(-1))
         return self.output(self.pooled_norm(torch.cat(pooled, dim=1)))
 
@@ -311,6 +312,17 @@ def _no_tiny(spread: Tensor, blocks: Sequence[int]) -> Tensor:
         least = torch.where(largest > 0, _LEAST_SPREAD * largest, torch.ones_like(largest))
         scales.append(part.clamp(min=least))
     return torch.cat(scales)
+
+
+def _tapered_fourier(n_times: int) -> Tensor:
+    """Matrix (n_times, 2 * n_frequencies) from frames to the real and imaginary parts of spectra.
+
+    Of frames this short the product is several times faster than an FFT.
+    """
+    taper = torch.hann_window(n_times, dtype=torch.float64)
+    phase = torch.outer(torch.arange(n_times), torch.arange(n_times // 2 + 1)).double()
+    phase = phase * (2 * math.pi / max(1, n_times))
+    return (torch.cat([phase.cos(), phase.sin()], dim=1) * taper[:, None]).float()
 
 
 def _band_weights(n_times: int, n_bands: int) -> Tensor:
