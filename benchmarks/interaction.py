@@ -295,7 +295,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, default=None, help="for both tasks")
+    parser.add_argument("--epochs", type=int, default=None, help="for all tasks")
     parser.add_argument("--n-train", type=int, default=10_000)
     parser.add_argument("--n-test", type=int, default=4_000)
     parser.add_argument("--resume", action="store_true", help="keep the runs in the file")
@@ -307,7 +307,11 @@ def main() -> int:
     epochs = {task: options.epochs or EPOCHS[task] for task in TASKS}
     runs: dict[str, Any] = {task: {} for task in TASKS}
     if options.resume and options.out.exists():
-        runs = json.loads(options.out.read_text(encoding="utf-8"))["runs"]
+        earlier = json.loads(options.out.read_text(encoding="utf-8"))
+        settings = {**sizes, "epochs": epochs}
+        if any(earlier[name] != value for name, value in settings.items()):
+            parser.error(f"--resume: {options.out} holds runs of other sizes or epochs")
+        runs = earlier["runs"]
     result = {"environment": environment(), **sizes, "epochs": epochs, "runs": runs}
     for task, model, seed in _jobs(options.seeds):
         label = "raw features" if model is None else model.label

@@ -263,10 +263,27 @@ def add_information(result: dict[str, Any]) -> None:
             row["information"] = ceiling - row["held_out_joint"]["mean"]
 
 
+def chosen_rows(
+    experiment: str, scale: Scale, names: Sequence[str] | None = None
+) -> dict[str, list[Run]]:
+    """Rows of an experiment: all, or those of the given names."""
+    rows = EXPERIMENTS[experiment](scale)
+    unknown = set(names or ()) - set(rows)
+    if unknown:
+        raise SystemExit(f"{experiment} has no row {sorted(unknown)}; it has {list(rows)}.")
+    return {name: runs for name, runs in rows.items() if names is None or name in names}
+
+
 def run_experiment(
-    experiment: str, scale: Scale, seeds: Sequence[int], store: Store, out: Path, **fit: Any
+    experiment: str,
+    scale: Scale,
+    seeds: Sequence[int],
+    store: Store,
+    out: Path,
+    names: Sequence[str] | None = None,
+    **fit: Any,
 ) -> str:
-    rows = measure(scale, EXPERIMENTS[experiment](scale), seeds, store, **fit)
+    rows = measure(scale, chosen_rows(experiment, scale, names), seeds, store, **fit)
     result: dict[str, Any] = {
         "environment": environment(),
         "experiment": experiment,
@@ -286,6 +303,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--experiment", choices=EXPERIMENTS, default="figure4")
     parser.add_argument("--scale", choices=SCALES, default="cpu")
+    parser.add_argument("--rows", nargs="+", metavar="ROW", help="some of the rows, by their names")
     parser.add_argument("--seeds", type=int, help="number of seeds, from 0 on")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--resume", type=Path, help="file with the results of single fits")
@@ -302,6 +320,7 @@ def main() -> int:
             range(options.seeds or scale.n_seeds),
             Store(options.resume),
             options.out or RESULTS / name,
+            options.rows,
             data_home=options.data_home,
         )
     )

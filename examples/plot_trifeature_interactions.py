@@ -24,6 +24,7 @@ larger networks and longer training.
 import joblib
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -76,9 +77,7 @@ methods = {
     "CrossSelf": CrossSelf(max_epochs=8, **shared),
     "CoMM": CoMM(fusion="interaction", interaction_dim=400, max_epochs=8, **shared),
 }
-untrained = CoMM(
-    **methods["CoMM"].get_params() | dict(learning_rate=1e-12, max_epochs=1),
-)
+untrained = clone(methods["CoMM"]).set_params(learning_rate=1e-12, max_epochs=1)
 
 
 # %%

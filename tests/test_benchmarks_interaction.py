@@ -52,3 +52,15 @@ def test_writes_what_it_measured_and_goes_on_from_there(benchmark, monkeypatch, 
     assert sorted(fits) == sorted([*few, "transformer", "interaction"])  # the second seed's
     assert set(result["runs"]["XOR"]["interaction"]) == {"0", "1"}
     assert "| - its products " in out.with_suffix(".md").read_text()
+
+
+def test_does_not_go_on_from_runs_of_another_size(benchmark, monkeypatch, tmp_path, capsys):
+    out = tmp_path / "i.json"
+    earlier = {"n_train": 300, "n_test": 100, "epochs": dict.fromkeys(benchmark.TASKS, 1)}
+    out.write_text(json.dumps({**earlier, "runs": {task: {} for task in benchmark.TASKS}}))
+    monkeypatch.setattr(benchmark, "_jobs", lambda seeds: pytest.fail("it went on"))
+    sizes = ["--n-train", "300", "--n-test", "200", "--epochs", "1", "--out", str(out), "--resume"]
+    monkeypatch.setattr("sys.argv", ["interaction", *sizes])
+    with pytest.raises(SystemExit):
+        benchmark.main()
+    assert "other sizes or epochs" in capsys.readouterr().err

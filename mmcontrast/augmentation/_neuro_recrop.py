@@ -24,7 +24,9 @@ class Recrop(JointAugmentation):
     window in the middle happens at t - o in the one that was cut. Offsets are whole numbers of
     steps, since values interpolated between steps would betray the offset by their smoothness.
 
-    Unlike all other augmentations it makes sequences shorter, by twice the margin.
+    Unlike all other augmentations it makes sequences shorter, by twice the margin. An estimator
+    augments in training only, so that ``transform`` embeds rows with their margins: it needs
+    encoders that take sequences of any length, as the default one does and "mlp" does not.
 
     Parameters
     ----------
@@ -159,7 +161,7 @@ class Recrop(JointAugmentation):
         Raises
         ------
         TypeError, ValueError
-            As in a call; or if an offset is larger than the margin.
+            As in a call; or if an offset is larger than the margin, or not a number.
         """
         self._validate_params()
         effective = self.strength * check_strength(strength, type(self).__name__)
@@ -229,6 +231,11 @@ class Recrop(JointAugmentation):
             raise ValueError(
                 f"Offsets of modality {name!r} have to be one number or of shape ({len(x)},), "
                 f"found {tuple(seconds.shape)}."
+            )
+        if not seconds.isfinite().all():
+            raise ValueError(
+                f"Offsets of modality {name!r} hold NaN or infinity; expected seconds within the "
+                f"margin of {self.margin:g} s."
             )
         steps = (seconds * sfreq).round().long().expand(len(x))
         if (steps.abs() > n_margin).any():

@@ -29,11 +29,12 @@ class ModalityAugmentation(_BaseComposition):
         ``f(x)`` (skipped at strength 0), or ``"identity"`` or None for nothing. Modalities
         without an entry are not augmented; entries of modalities that a batch does not hold are
         skipped.
-    joint : MultiDrop, MultiCrop or None, default=None
+    joint : MultiDrop, MultiCrop, Recrop or None, default=None
         Applied first, to all modalities together, so that its window is the same in all of them
         whatever follows.
     strength : float, default=1.0
-        Multiplies the strength of everything inside. 0 is the identity.
+        Multiplies the strength of everything inside. 0 is the identity, but for the margins that
+        a Recrop cuts off.
 
     See Also
     --------
@@ -158,7 +159,8 @@ class ModalityAugmentation(_BaseComposition):
         Returns
         -------
         dict of str to Tensor
-            Same names in the same order, same shapes, dtypes and devices.
+            Same names in the same order, same dtypes, devices and, but for the sequences that a
+            :class:`Recrop` cuts, shapes.
 
         Raises
         ------
@@ -171,10 +173,11 @@ class ModalityAugmentation(_BaseComposition):
         effective = self.strength * check_strength(strength, type(self).__name__)
         entries = self._entries()
         output = dict(values)
-        if effective == 0:
-            return output
+        # also at strength 0: windows are as long as they are at any other
         if self.joint is not None:
             output = self.joint(output, lengths=lengths, strength=effective, generator=generator)
+        if effective == 0:
+            return output
         for name, augmentation in entries:
             if name not in output:
                 continue
@@ -199,7 +202,7 @@ def make_augmentation(
 
     Parameters
     ----------
-    joint : MultiDrop, MultiCrop or None, default=None
+    joint : MultiDrop, MultiCrop, Recrop or None, default=None
         Applied first, to all modalities together.
     strength : float, default=1.0
         Multiplies the strength of everything inside.

@@ -36,6 +36,7 @@ class CoMM(BaseContrastive):
         "interaction" adds products of the modalities' codes to the embedding, from which a linear
         model can read what two modalities determine only together
         (:class:`~mmcontrast.nn.InteractionFusion`); the rest is the embedding of "transformer".
+        With a single modality there are none.
         "concat_linear" is the ablation of [1]_, Table 4. A callable is given `embed_dim` and the
         number of modalities and returns a Module.
     embed_dim : int, default=64

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval
 
-from ..augmentation import ModalityAugmentation
+from ..augmentation import ModalityAugmentation, Recrop
 from ..augmentation._neuro_checks import sampling_rate
 from ..losses.timing import TimingObjective
 from ..modalities import Modalities
 from ..nn import View
+from ..training import Augmenter
 from ._base import BaseContrastive, _Rows
 from ._docs import fill_doc
 from ._inputs import check_input
@@ -65,7 +66,8 @@ class CouplingDelay(BaseContrastive):
     ------
     ValueError
         In `fit`, if there are other than two sequences (n_channels, n_times), a sampling rate is
-        missing, there is no margin or it is longer than the rows; the message names the modality.
+        missing, there is no margin or it leaves nothing of the rows; the message names the
+        modality. Or if the augmentation has a :class:`~mmcontrast.augmentation.Recrop`.
 
     See Also
     --------
@@ -212,7 +214,7 @@ class CouplingDelay(BaseContrastive):
                     f"with {shape[-1]} feature(s) while a minimum of 2 is required: a window and "
                     "its margin."
                 )
-        return TimingObjective(
+        objective = TimingObjective(
             shapes,
             sampling_rates(self.sfreq, list(shapes), type(self).__name__),
             self.margin,
@@ -221,6 +223,29 @@ class CouplingDelay(BaseContrastive):
             n_crops=self.n_crops,
             equivariance=float(self.equivariance),
         )
+        if not self._fitted_on_plain:
+            self._check_times(objective)
+        return objective
+
+    def _check_times(self, objective: TimingObjective) -> None:
+        """Refuse windows in which there is nothing to tell: one time is all there is."""
+        for name, network in zip(objective.names, objective.networks, strict=True):
+            if len(network.get_buffer("times")) < 2:
+                crops = objective.crops[name]
+                raise ValueError(
+                    f"modality {name!r}: without a margin of {self.margin:g} s on both sides its "
+                    f"rows have {crops.n_times} step(s), {crops.n_times / crops.sfreq:g} s; with "
+                    f"resolution={self.resolution:g} s there is a single time to tell. Cut longer "
+                    "epochs, or lower margin or resolution."
+                )
+
+    def _make_augment(self) -> Augmenter:
+        if isinstance(getattr(self.augmentation, "joint", None), Recrop):
+            raise ValueError(
+                f"{type(self).__name__} cuts windows at random offsets itself, out of rows with "
+                "their margins: leave Recrop out of the augmentation and set margin=."
+            )
+        return super()._make_augment()
 
     def _fit(
         self,

@@ -1,7 +1,6 @@
 """R/U/S decomposition: redundant, unique and synergistic parts of two modalities."""
 
 import math
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
@@ -13,7 +12,6 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 
-from .._names import did_you_mean
 from ..augmentation import ModalityAugmentation
 from ..losses import BalancedObjective, HybridObjective, TimedObjective, TimingObjective
 from ..modalities import Modalities
@@ -21,6 +19,7 @@ from ..nn.multimodal import View
 from ..training import ModalityDataset
 from ._docs import fill_doc
 from ._parts import BaseParts
+from ._rus_checks import check_parts, check_targets, columns_of, part_names, warn_of_few
 from .coupling_delay import sampling_rates
 
 _AUTO_STEPS = 500
@@ -29,7 +28,6 @@ _FEW_STEPS = 250
 _MANY_ROWS = 2000
 _PREPARED_ROWS = 8192
 _CHUNK = 256
-_FEW_TRIALS = 50
 _DEFAULTS = {
     "hybrid": {"r": 1.0, "u": 1.0, "s": 1.0, "orth": 1.0},
     "balanced": {"r": 10.0, "u": 10.0, "s": 1.0, "orth": 2.5},
@@ -138,6 +136,9 @@ class RUSDecomposer(BaseParts):
     delay. R_a and R_b hold the two event times themselves, and so tell the delay together, though
     neither does alone. Everything else is made from the windows in the middle, which are `margin`
     shorter on both sides.
+
+    The user guide, :doc:`/guide/rus`, says how much of what is known about simulated trials is
+    found in which part, by number of trials, and what is still mixed.
 
     References
     ----------
@@ -304,13 +305,13 @@ class RUSDecomposer(BaseParts):
         names = getattr(y, "columns", None)
         X, coded = super()._check_rows(X, y, reset=reset)
         if reset and self.supervised:
-            _check_targets(self.targets, self.objective, list(self.modalities_))
+            check_targets(self.targets, self.objective, list(self.modalities_))
             known = None if names is None else list(names)
-            self._target_columns = _columns_of(self.targets, known, coded.shape[1])
+            self._target_columns = columns_of(self.targets, known, coded.shape[1])
         return X, coded
 
     def _build_objective(self, row_shapes: Mapping[str, tuple[int, ...]]) -> torch.nn.Module:
-        _check_parts(self.parts, _part_names(list(row_shapes)))
+        check_parts(self.parts, part_names(list(row_shapes)))
         if not self.timing:
             return self._build_decomposition(row_shapes)
         timing = self._build_timing(row_shapes)
@@ -407,7 +408,7 @@ class RUSDecomposer(BaseParts):
         objective: Any = self.net_.module_
         dataset = super()._dataset(X, y)
         if not objective.prepared:
-            _warn_of_few(len(X))
+            warn_of_few(len(X))
             step = max(1, len(X) // _PREPARED_ROWS)
             sample = super()._dataset(X[::step][:_PREPARED_ROWS], None)
             objective.prepare(sample.read(0, len(sample)))
@@ -442,7 +443,7 @@ class RUSDecomposer(BaseParts):
 
     # ------------------------------------------------------------------------ embedding
     def _chosen_parts(self, parts: Mapping[str, Any]) -> Sequence[str]:
-        _check_parts(self.parts, tuple(parts))
+        check_parts(self.parts, tuple(parts))
         return tuple(parts) if self.parts is None else tuple(self.parts)
 
     @property
@@ -515,72 +516,3 @@ class _Views:
 
     def __iter__(self) -> Iterator[View]:
         return (view for view, _ in self.net.get_iterator(self.dataset))
-
-
-def _part_names(names: Sequence[str]) -> tuple[str, ...]:
-    return (*(f"{kind}_{name}" for kind in "RU" for name in names), "S")
-
-
-def _check_parts(parts: Sequence[str] | None, known: Sequence[str]) -> None:
-    for part in () if parts is None else parts:
-        if part not in known:
-            raise ValueError(
-                f"parts holds {part!r}; choose from {', '.join(map(repr, known))}."
-                + did_you_mean(str(part), known)
-            )
-    if parts is not None and (not len(parts) or len(set(parts)) < len(parts)):
-        raise ValueError(
-            f"parts={tuple(parts)!r} has to hold one or more of {', '.join(map(repr, known))}, "
-            "each once."
-        )
-
-
-def _check_targets(targets: Any, objective: str, names: Sequence[str]) -> None:
-    if objective != "balanced":
-        raise ValueError('supervised=True is for objective="balanced".')
-    known = ("R", *(f"U_{name}" for name in names), "S")
-    if not targets:
-        raise ValueError(
-            "supervised=True needs targets: which columns of y each part is to tell, for example "
-            f"targets={{'R': [0], 'U_{names[0]}': [1]}}. Parts are {', '.join(map(repr, known))}."
-        )
-    for part, columns in targets.items():
-        if part not in known:
-            raise ValueError(
-                f"targets holds {part!r}; choose from {', '.join(map(repr, known))}."
-                + did_you_mean(str(part), known)
-            )
-        if isinstance(columns, str) or not isinstance(columns, Sequence) or not len(columns):
-            raise ValueError(
-                f"targets[{part!r}] is {columns!r}; expected a list of columns of y, by number or "
-                "name."
-            )
-
-
-def _columns_of(targets: Any, names: list[Any] | None, n_columns: int) -> list[int]:
-    """Numbers of the columns of y that `targets` names, one after the other."""
-    found = []
-    for part, columns in (targets or {}).items():
-        for column in [columns] if isinstance(columns, (str, int)) else columns:
-            if names is not None and column in names:
-                found.append(names.index(column))
-            elif isinstance(column, Integral) and 0 <= int(column) < n_columns:
-                found.append(int(column))
-            else:
-                there = list(range(n_columns)) if names is None else names
-                raise ValueError(
-                    f"targets[{part!r}] holds {column!r}, which is no column of y: it has {there}."
-                )
-    return found
-
-
-def _warn_of_few(n_rows: int) -> None:
-    if n_rows < _FEW_TRIALS:
-        warnings.warn(
-            f"RUSDecomposer is fitted on {n_rows} rows. With fewer than {_FEW_TRIALS} trials the "
-            "parts are hardly told apart: in simulations the right part held 77 % of what can be "
-            "read with 6 000 trials but 55 % with 600, the others 1 % and 4 %. Collect more "
-            "trials, pool subjects, or use a smaller code_dim.",
-            UserWarning,
-            stacklevel=6,
-        )

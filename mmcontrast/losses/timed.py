@@ -114,19 +114,24 @@ class TimedObjective(nn.Module):
         """
         if original is None:
             raise ValueError("TimedObjective needs the un-augmented view.")
-        windows = [self.timing.crop(view) for view in views]
+        windows = [self._crop(view) for view in views]
         found = self.decomposition(windows, self._windows(original), y)
         # as many rows as the timing needs: its cost is that of the longer part of a step
         rows = slice(_TIMED_ROWS) if self.training else slice(None)
         timed = self.timing([_some(original, self.names, rows)])
         found["loss"] = found["loss"] + timed["loss"]
         found.update({name: timed[name] for name in self.timing.term_names[1:-1]})
-        return found
+        return {name: found[name] for name in self.term_names}
+
+    def _crop(self, view: View) -> View:
+        """The windows in the middle of rows that all have the same length."""
+        self.timing.check(view)
+        return self.timing.crop(view)
 
     def _windows(self, view: View) -> View:
         """What the decomposition is given of a view: windows, or their features."""
         if not self.takes_features:
-            return self.timing.crop(view)
+            return self._crop(view)
         values = {name: view.values[_feature_name(name)] for name in self.names}
         return View(values, {k: v for k, v in view.presence.items() if k in self.names})
 
@@ -144,7 +149,7 @@ class TimedObjective(nn.Module):
         dict of str to Tensor of shape (n_rows, n_columns)
             Zero in rows in which the modality, or for "S" one of them, is absent.
         """
-        found = self.decomposition.encode(self.timing.crop(view))
+        found = self.decomposition.encode(self._crop(view))
         if "S" in found:
             delay = (self.timing.event_times(view).delay - self.delay_mean) / self.delay_scale
             rows = rows_with(view, self.names)
@@ -166,7 +171,7 @@ class TimedObjective(nn.Module):
         view : View
             Many rows of both modalities.
         """
-        self.decomposition.prepare(self.timing.crop(view))
+        self.decomposition.prepare(self._crop(view))
 
     @property
     def takes_features(self) -> bool:
@@ -190,7 +195,7 @@ class TimedObjective(nn.Module):
         View
             Features under names of their own.
         """
-        found = self.decomposition.compute_features(self.timing.crop(view))
+        found = self.decomposition.compute_features(self._crop(view))
         return View({_feature_name(name): x for name, x in found.values.items()})
 
     @torch.no_grad()

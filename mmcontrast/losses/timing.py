@@ -211,7 +211,7 @@ class TimingObjective(nn.Module):
             NaN for the agreement in a batch with fewer than two rows with both modalities.
         """
         view = views[0]
-        self._check(view)
+        self.check(view)
         rows = rows_with(view, self.names)
         if rows is not None and rows.sum() < 2:
             nan = self.shift.detach() * torch.nan
@@ -295,7 +295,7 @@ class TimingObjective(nn.Module):
             Zero for what a row does not have: the time of an absent modality, and then the delay
             and its uncertainty.
         """
-        self._check(view)
+        self.check(view)
         offsets = torch.linspace(-self.margin / 2, self.margin / 2, self.n_crops + 2)[1:-1]
         # (n_crops, 2 modalities, mean and variance, n_rows)
         moments = torch.stack([self._moments_at(view, float(o), float(o)) for o in offsets])
@@ -332,7 +332,7 @@ class TimingObjective(nn.Module):
         view : View
             Training rows, of which some hundreds are enough; call it in evaluation mode.
         """
-        self._check(view)
+        self.check(view)
         rows = torch.nonzero(self._presence(view).all(0))[:, 0]
         if not len(rows):
             return
@@ -350,7 +350,14 @@ class TimingObjective(nn.Module):
         moved = earlier.new_tensor([first, second, second])
         self.slopes.copy_(((earlier - later) / moved.clamp(min=1e-6)).clamp(*_SLOPES))
 
-    def _check(self, view: View) -> None:
+    def check(self, view: View) -> None:
+        """Refuse rows that are padded to one length.
+
+        Parameters
+        ----------
+        view : View
+            Rows of one or both modalities.
+        """
         for name in self.names:
             if name in view.lengths:
                 raise ValueError(

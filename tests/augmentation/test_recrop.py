@@ -126,3 +126,21 @@ def test_impossible_offsets_are_refused(offsets, message):
 def test_padded_modalities_are_refused():
     with pytest.raises(ValueError, match="modality 'fnirs': it is padded"):
         Recrop(RATES)(clocks(3), lengths={"fnirs": torch.tensor([60, 50, 60])})
+
+
+def test_a_joint_recrop_cuts_the_margins_off_at_every_strength():
+    values = clocks(3)
+    augmentation = make_augmentation(joint=Recrop(RATES, margin=2.0), fnirs=lambda x: x + 100)
+    for strength in (0.0, 0.5, 1.0):
+        windows = augmentation(values, strength=strength, generator=seeded())
+        assert {name: x.shape[-1] for name, x in windows.items()} == {"eeg": 400, "fnirs": 40}
+    middle = augmentation(values, strength=0.0)
+    assert torch.equal(middle["eeg"], values["eeg"][..., 100:-100])
+    assert torch.equal(middle["fnirs"], values["fnirs"][..., 10:-10])
+
+
+@pytest.mark.parametrize("offset", [float("nan"), float("inf"), [0.0, float("nan")]])
+def test_offsets_that_are_no_numbers_are_refused(offset):
+    offsets = {"eeg": torch.tensor(offset), "fnirs": 0.0}
+    with pytest.raises(ValueError, match="modality 'eeg' hold NaN or infinity"):
+        Recrop(RATES).crop(clocks(2), offsets=offsets)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmcontrast import CouplingDelay, Modalities
-from mmcontrast.augmentation import GaussianNoise, make_augmentation
+from mmcontrast.augmentation import GaussianNoise, Recrop, make_augmentation
 
 RATES = {"eeg": 10.0, "fnirs": 5.0}
 
@@ -185,6 +185,13 @@ def sequences(**shapes):
         ({"sfreq": [5, -5]}, sequences(a=(2, 50), b=(2, 50)), "modality 'b' as a positive"),
         ({"margin": 0}, sequences(a=(2, 50), b=(2, 50)), "modality 'a' has no margin"),
         ({"margin": 4}, sequences(a=(2, 50), b=(2, 30)), "modality 'b': a margin of 4 s"),
+        ({"margin": 2.9}, sequences(a=(2, 50), b=(2, 30)), "modality 'b': .* have 1 step"),
+        ({"resolution": 9.0}, sequences(a=(2, 50), b=(2, 50)), "modality 'a': .* a single time"),
+        (
+            {"augmentation": make_augmentation(joint=Recrop(5, margin=1))},
+            sequences(a=(2, 50), b=(2, 50)),
+            "leave Recrop out",
+        ),
         ({}, sequences(a=(2, 50), b=(50,)), r"modality 'b' has rows of shape \(50,\)"),
         ({}, sequences(a=(2, 50)), "exactly 2 modalities, but found 1"),
         ({}, sequences(a=(2, 50), b=(2, 50), c=(2, 50)), "exactly 2 modalities, but found 3"),

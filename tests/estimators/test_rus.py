@@ -72,7 +72,7 @@ def test_each_factor_is_in_its_part_and_hardly_elsewhere(decomposed):
     for factor, home in homes.items():
         for part, z in parts.items():
             score = r2(z, factors[factor].to_numpy())
-            assert score > 0.6 if part in home else score < 0.25, (factor, part, score)
+            assert score > 0.6 if part in home else score < 0.15, (factor, part, score)
 
 
 def test_only_the_synergistic_part_tells_an_xor(decomposed):
@@ -160,6 +160,16 @@ def test_same_seed_same_embedding_and_pickle_and_save(X, tmp_path):
     loaded = RUSDecomposer.load(tmp_path / "rus")
     np.testing.assert_array_equal(Z, loaded.transform(X))
     assert loaded.score(X) == first.score(X)
+
+
+@pytest.mark.parametrize(("widths", "code_dim", "synergy_dim"), [((5, 5), 4, 3), ((1, 2), 5, 5)])
+def test_the_embedding_of_a_row_does_not_depend_on_its_place(widths, code_dim, synergy_dim):
+    rng = np.random.default_rng(0)
+    X = Modalities(eeg=rng.normal(size=(50, widths[0])), fnirs=rng.normal(size=(50, widths[1])))
+    rus = make(code_dim=code_dim, synergy_dim=synergy_dim).fit(X)
+    Z, order = rus.transform(X), rng.permutation(50)
+    np.testing.assert_array_equal(rus.transform(X[order]), Z[order])
+    np.testing.assert_array_equal(rus.transform(X[47:]), Z[47:])
 
 
 def test_features_that_are_kept_give_the_same_training_as_those_that_are_streamed(X):
