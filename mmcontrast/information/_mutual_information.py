@@ -55,7 +55,7 @@ def mutual_information(
             above the log of the batch size.
         "nce_club" [2]_
             Upper bound from the same critic, once it has converged; until then an estimate. Not
-            tight: 1.4 to 2 times the truth, and far more for few dimensions with little noise.
+            tight: 1.6 to 2.7 times the truth, and far more for few dimensions with little noise.
         "club" [3]_
             From a normal distribution q(y|x), whose mean and diagonal variance are a network of
             x; an upper bound once it has converged, if q is closer to the joint distribution than
