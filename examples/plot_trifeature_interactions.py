@@ -34,7 +34,7 @@ from mmcontrast.augmentation import SimCLRAugmentation, make_augmentation
 from mmcontrast.datasets import make_trifeature, make_trifeature_pairs
 
 data = make_trifeature(32)
-X, _ = make_trifeature_pairs(data, 6000, random_state=0)
+X, _ = make_trifeature_pairs(data, 5000, random_state=0)
 probe, known = make_trifeature_pairs(data, 4000, random_state=1)
 test, asked = make_trifeature_pairs(data, 2000, split="test", random_state=2)
 probe_s, known_s = make_trifeature_pairs(data, 4000, balanced=True, random_state=3)
