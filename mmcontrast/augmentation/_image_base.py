@@ -7,6 +7,7 @@ before the next one does; an accelerator gets the batch in one piece.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,7 +43,7 @@ class Step:
     chosen: Tensor | None
 
 
-class ImageAugmentation(Augmentation):
+class ImageAugmentation(Augmentation, ABC):
     """Base class of augmentations of images that draw first and change the images later."""
 
     _batch_ndim = 4
@@ -50,6 +51,7 @@ class ImageAugmentation(Augmentation):
     # works on red, green and blue in [0, 1]
     _needs_colour = False
 
+    @abstractmethod
     def draw(
         self, n_images: int, size: tuple[int, int], context: AugmentationContext
     ) -> tuple[Any, ...]:
@@ -69,8 +71,8 @@ class ImageAugmentation(Augmentation):
         tuple
             Tensors of shape (n_images, ...), and anything else that all images share.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def change(self, x: Tensor, *params: Any) -> Tensor:
         """Change images by parameters that were drawn for them.
 
@@ -85,7 +87,6 @@ class ImageAugmentation(Augmentation):
         -------
         Tensor of the shape of `x`
         """
-        raise NotImplementedError
 
     def augment(self, x: Tensor, context: AugmentationContext) -> Tensor:
         """Augment every image.

@@ -15,11 +15,11 @@ from ._base import BaseContrastive
 
 
 class BaseParts(BaseContrastive):
-    """Base of the transformers whose columns are parts with a name, one modality behind each.
+    """Base of the transformers whose columns are parts with a name, made from some modalities.
 
-    The objective has `parts`, a dict of part to its modality and number of columns, and
-    ``encode(view)``, which returns the parts of the modalities in a view. Columns of a modality
-    that is absent in a row are NaN.
+    The objective has `parts`, a dict of part to its modality (or a tuple of several that it needs)
+    and number of columns, and ``encode(view)``, which returns the parts of the modalities in a
+    view. Columns of a part are NaN in rows in which one of its modalities is absent.
     """
 
     _parameter_constraints: dict[str, Any] = {
@@ -38,13 +38,14 @@ class BaseParts(BaseContrastive):
         return list(parts)
 
     @property
-    def _layout(self) -> dict[str, tuple[str, slice]]:
-        """Modality and columns of each part of the embedding."""
+    def _layout(self) -> dict[str, tuple[tuple[str, ...], slice]]:
+        """Modalities and columns of each part of the embedding."""
         parts = self.net_.module_.parts
         layout, start = {}, 0
         for part in self._chosen_parts(parts):
-            modality, size = parts[part]
-            layout[part] = (modality, slice(start, start + size))
+            made_from, size = parts[part]
+            names = (made_from,) if isinstance(made_from, str) else tuple(made_from)
+            layout[part] = (names, slice(start, start + size))
             start += size
         return layout
 
@@ -54,34 +55,33 @@ class BaseParts(BaseContrastive):
 
     def _encode(self, module: Any, view: View) -> torch.Tensor:
         encoded = module.encode(view)
-        n_rows = len(next(iter(view.values.values())))
-        like = next(iter(encoded.values()))
+        like = next(iter(view.values.values()))
         return torch.cat(
             [
                 encoded[part]
                 if part in encoded
-                else like.new_zeros(n_rows, where.stop - where.start)
+                else like.new_zeros(len(like), where.stop - where.start)
                 for part, (_, where) in self._layout.items()
             ],
             dim=1,
         )
 
     def _mark_absent(self, embedded: np.ndarray, X: Modalities) -> None:
-        for modality, where in self._layout.values():
-            if modality in X.names:
-                embedded[~X.presence(modality), where] = np.nan
-            else:
-                embedded[:, where] = np.nan
+        for names, where in self._layout.values():
+            for name in names:
+                absent = ~X.presence(name) if name in X.names else slice(None)
+                embedded[absent, where] = np.nan
 
     @property
     def _embedded_modalities(self) -> Sequence[str]:
-        return list(dict.fromkeys(modality for modality, _ in self._layout.values()))
+        """Modalities that make a part on their own."""
+        own = [names[0] for names, _ in self._layout.values() if len(names) == 1]
+        return list(dict.fromkeys(own))
 
     def _embed_alone(self, X: Modalities, name: str) -> np.ndarray:
         embedded = self._embed(X.select(name))
-        return np.hstack(
-            [embedded[:, w] for modality, w in self._layout.values() if modality == name]
-        )
+        own = [where for names, where in self._layout.values() if names == (name,)]
+        return np.hstack([embedded[:, where] for where in own])
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the columns of ``transform``: class, part and number.

@@ -394,15 +394,6 @@ class RUSDecomposer(BaseParts):
         steps = _AUTO_STEPS if n_rows >= _MANY_ROWS else _FEW_STEPS
         return math.ceil(steps / max(1, n_rows // max(1, min(size, n_rows or 1))))
 
-    def _make_augment(self) -> Any:
-        if not self._corrupts_features:
-            return super()._make_augment()
-        strength, self.augmentation_strength = self.augmentation_strength, 1.0
-        try:  # no augmented view is asked for
-            return super()._make_augment()
-        finally:
-            self.augmentation_strength = strength
-
     def _dataset(self, X: Modalities, y: np.ndarray | None) -> ModalityDataset:
         """Rows as the objective is given them: their features, if these stay the same."""
         objective: Any = self.net_.module_
@@ -445,36 +436,6 @@ class RUSDecomposer(BaseParts):
     def _chosen_parts(self, parts: Mapping[str, Any]) -> Sequence[str]:
         check_parts(self.parts, tuple(parts))
         return tuple(parts) if self.parts is None else tuple(self.parts)
-
-    @property
-    def _embedded_modalities(self) -> Sequence[str]:
-        own = [names[0] for names, _ in self._layout.values() if len(names) == 1]
-        return list(dict.fromkeys(own))
-
-    def _encode(self, module: Any, view: View) -> torch.Tensor:
-        encoded = module.encode(view)
-        n_rows = len(next(iter(view.values.values())))
-        like = next(iter(view.values.values()))
-        return torch.cat(
-            [
-                encoded[part]
-                if part in encoded
-                else like.new_zeros(n_rows, where.stop - where.start)
-                for part, (_, where) in self._layout.items()
-            ],
-            dim=1,
-        )
-
-    def _mark_absent(self, embedded: np.ndarray, X: Modalities) -> None:
-        for names, where in self._layout.values():
-            for name in names:
-                absent = ~X.presence(name) if name in X.names else slice(None)
-                embedded[absent, where] = np.nan
-
-    def _embed_alone(self, X: Modalities, name: str) -> np.ndarray:
-        embedded = self._embed(X.select(name))
-        own = [where for names, where in self._layout.values() if names == (name,)]
-        return np.hstack([embedded[:, where] for where in own])
 
     def norms(self, Z: Any, reference: Any = None) -> dict[str, np.ndarray]:
         """Norm of each part of an embedding: how far a row is from the average, or from rest.
