@@ -48,12 +48,11 @@ from ._inputs import (
     check_batch_size,
     check_input,
     check_pairs,
-    check_values,
     hold_out,
-    training_scales,
 )
 from ._persistence import SavableMixin, load_weights
 from ._targets import TargetCoding, check_target
+from ._values import check_values, training_scales
 
 _EMBED_BYTES = 2**24
 # products of fewer rows are summed in another order: a row's embedding would depend on its company

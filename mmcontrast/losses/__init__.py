@@ -1,10 +1,11 @@
 """Contrastive losses over tensors."""
 
-from .balanced import BalancedObjective, soft_correlation
+from .balanced import BalancedObjective
 from .comm import CoMMObjective
 from .contrastive import nt_xent
+from .correlation import cross_correlation, soft_correlation
 from .cross_modal import CrossModalObjective, clip_loss
-from .disentangled import DisentangledObjective, cross_correlation
+from .disentangled import DisentangledObjective
 from .factorcl import FactorCLObjective
 from .hybrid import HybridObjective
 from .mutual_information import conditional_info_nce, conditional_nce_club, info_nce, nce_club

@@ -13,13 +13,17 @@ from ..nn.interaction import Whitening
 from ..nn.multimodal import View
 from ._rus import Codes, EvenLinear, Head, RUSObjective
 from .contrastive import nt_xent
-from .disentangled import cross_correlation
+from .correlation import (
+    canonical_variates,
+    cross_correlation,
+    quadratic_correlation,
+    soft_correlation,
+)
 
 _FUSIONS = ("product", "mlp", "both")
 # of the noise of the unit-norm code of d columns, per column
 _QUADRATIC_SHARE = 0.5
 _SYNERGY_NOISE = 0.5
-_LEAST_VARIANCE = 1e-4
 
 
 class BalancedObjective(RUSObjective):
@@ -393,76 +397,6 @@ class Projection(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """Map rows (n_rows, in_features) to (n_rows, out_features)."""
         return self.norm(self.linear(z))
-
-
-def soft_correlation(z1: Tensor, z2: Tensor) -> Tensor:
-    r"""Soft maximal correlation of two codes: twice their covariance less what they take for it.
-
-    .. math:: 2\, \mathrm{tr}\, \mathrm{Cov}(Z_1, Z_2) - \mathrm{tr}\left(\mathrm{Cov}(Z_1)\,
-              \mathrm{Cov}(Z_2)\right)
-
-    Over all functions of two modalities with d outputs its maximum is the sum of the d largest
-    squared maximal correlations; the codes are then the maximally correlated functions, each with
-    a variance that is its correlation. What is not shared has variance 0.
-
-    Parameters
-    ----------
-    z1, z2 : Tensor of shape (n_rows, dim)
-        Codes, row by row; their mean over the batch is taken off here.
-
-    Returns
-    -------
-    Tensor
-        A scalar; to be maximised.
-
-    References
-    ----------
-    Wang, Wu, Huang, Zheng and Xu. "An efficient approach to informative feature extraction from
-    multimodal data", AAAI 2019, equation 8.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from mmcontrast.losses import soft_correlation
-    >>> z = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
-    >>> print(f"{soft_correlation(z, z):.2f}")  # two columns of variance 1/2: 2 (1 - 1/4)
-    1.50
-    """
-    z1, z2 = z1 - z1.mean(0), z2 - z2.mean(0)
-    shared = 2 * (z1 * z2).sum(1).mean()
-    return shared - ((z1.T @ z1) * (z2.T @ z2)).sum() / len(z1) ** 2
-
-
-def canonical_variates(z1: Tensor, z2: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """Maps (dim, n) of two codes, less their means, to the variates that correlate most.
-
-    Each variate has the variance 1 and at most that: directions with next to none are left out.
-    """
-    roots = []
-    for z in (z1, z2):
-        z = (z - z.mean(0)).double()
-        values, vectors = torch.linalg.eigh(z.T @ z / len(z))
-        # directions that are hardly shared are noise; a floor keeps them from being blown up
-        floor = _LEAST_VARIANCE * values[-1:].clamp(min=1e-12)
-        roots.append(vectors * (values.clamp(min=0) + floor).rsqrt())
-    first, second = (
-        (z - z.mean(0)).double() @ root for z, root in zip((z1, z2), roots, strict=True)
-    )
-    left, _, right = torch.linalg.svd(first.T @ second / len(z1))
-    maps = roots[0] @ left[:, :n], roots[1] @ right[:n].T
-    # the sign of a pair of variates is anybody's
-    signs = maps[0].gather(0, maps[0].abs().argmax(0)[None]).sign()
-    return (maps[0] * signs).to(z1.dtype), (maps[1] * signs).to(z2.dtype)
-
-
-def quadratic_correlation(z1: Tensor, z2: Tensor) -> Tensor:
-    """:func:`cross_correlation` of each code with squares and some products of the other."""
-    return cross_correlation(_quadratic(z1), z2) + cross_correlation(z1, _quadratic(z2))
-
-
-def _quadratic(z: Tensor) -> Tensor:
-    z = z - z.mean(0)
-    return torch.cat([z * z.roll(shift, 1) for shift in range(3)], dim=1)
 
 
 def _standardised(z: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from ..nn.heads import ParallelHeads
 from ..nn.multimodal import PooledEncoder, View
 from ._common import full_precision, rows_with, zero_loss
 from .comm import embedding_std
+from .correlation import cross_correlation
 from .cross_modal import clip_loss
 
 _SHARED, _UNIQUE = range(2)
@@ -211,39 +212,6 @@ class DisentangledObjective(nn.Module):
             ]
             terms[f"modality_{name}"] = torch.stack(own).mean()
         return terms
-
-
-def cross_correlation(z1: Tensor, z2: Tensor, eps: float = 1e-6) -> Tensor:
-    r"""How much of the columns of one embedding those of another one tell, each on its own.
-
-    .. math:: \frac{1}{d_1} \sum_{i=1}^{d_1} \sum_{j=1}^{d_2} \rho_{ij}^2
-
-    with the correlation :math:`\rho_{ij}` of column i of the first and column j of the second
-    embedding over the batch. Of independent columns it is :math:`d_2 / (n - 1)` on average, n
-    being the number of rows.
-
-    Parameters
-    ----------
-    z1 : Tensor of shape (n_rows, d1)
-    z2 : Tensor of shape (n_rows, d2)
-    eps : float, default=1e-6
-        Added to the variances.
-
-    Returns
-    -------
-    Tensor
-        A scalar between 0 and d2.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from mmcontrast.losses import cross_correlation
-    >>> z = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
-    >>> print(f"{cross_correlation(z, z):.3f}")
-    1.000
-    """
-    first, second = ((z - z.mean(0)) / (z.var(0, unbiased=False) + eps).sqrt() for z in (z1, z2))
-    return (first.T @ second / len(z1)).square().sum() / z1.shape[1]
 
 
 def _taken(outputs: Tensor, rows: Tensor | None) -> Tensor:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmcontrast import CoMM, Modalities
-from mmcontrast.estimators._inputs import training_scales
+from mmcontrast.estimators._values import training_scales
 
 RNG = np.random.default_rng(0)
 BYTES = RNG.integers(0, 256, size=(24, 3, 8, 8), dtype=np.uint8)

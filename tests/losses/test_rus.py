@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmcontrast.losses import BalancedObjective, HybridObjective, soft_correlation
-from mmcontrast.losses.balanced import canonical_variates, quadratic_correlation
+from mmcontrast.losses.correlation import canonical_variates, quadratic_correlation
 from mmcontrast.losses.hybrid import _orthogonality, _Reversed
 from mmcontrast.nn import View
 
