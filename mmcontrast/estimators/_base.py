@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from sklearn.base import (
     BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     _fit_context,
     clone,
@@ -28,8 +27,6 @@ from torch import nn
 from ..augmentation import ModalityAugmentation, default_augmentation
 from ..losses.comm import embedding_std
 from ..modalities import Modalities
-from ..modalities._values import unknown_name
-from ..nn.multimodal import View
 from ..training import (
     Augmenter,
     ContrastiveNet,
@@ -42,6 +39,7 @@ from ..training import (
     resolve_device,
 )
 from ..training.net import seeded
+from ._embedding import EmbeddingMixin
 from ._identity import data_fingerprint, fingerprint
 from ._inputs import (
     check_all_there,
@@ -54,9 +52,6 @@ from ._persistence import SavableMixin, load_weights
 from ._targets import TargetCoding, check_target
 from ._values import check_values, training_scales
 
-_EMBED_BYTES = 2**24
-# products of fewer rows are summed in another order: a row's embedding would depend on its company
-_FEWEST_ROWS = 16
 _PROBED_ROWS = 128
 # a modality whose own embedding spreads less than this, relative to the widest, is not seen
 _SILENT_SHARE = 1e-2
@@ -109,8 +104,8 @@ _FREE = {
 
 
 class BaseContrastive(
+    EmbeddingMixin,
     SavableMixin,
-    ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     BaseEstimator,
     metaclass=ABCMeta,
@@ -173,18 +168,9 @@ class BaseContrastive(
     progress_bar: bool
     random_state: Any
 
-    net_: ContrastiveNet
-    modalities_: dict[str, tuple[int, ...]]
-    scales_: dict[str, float]
-
     @abstractmethod
     def _build_objective(self, row_shapes: Mapping[str, tuple[int, ...]]) -> nn.Module:
         """Build encoder, head and loss for modalities of these shapes."""
-
-    @property
-    @abstractmethod
-    def _n_features_out(self) -> int:
-        """Number of columns of ``transform``."""
 
     @property
     def _target_type(self) -> str | None:
@@ -476,92 +462,6 @@ class BaseContrastive(
                     stacklevel=6,
                 )
 
-    # ------------------------------------------------------------ embedding
-    def transform(self, X: Any) -> np.ndarray:
-        """Embed rows.
-
-        Parameters
-        ----------
-        X : like in fit
-            All of the modalities, a subset of them (``X.select("eeg")``), or rows in which some
-            are absent: the embedding is made from what is there.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_features_out), float32
-            One embedding per row; the same rows give the same embedding each time.
-        """
-        check_is_fitted(self)
-        return self._embed(check_input(self, X, reset=False))
-
-    @property
-    def _embedded_modalities(self) -> Sequence[str]:
-        """Modalities that the embedding is made of."""
-        return list(self.modalities_)
-
-    def _embed_alone(self, X: Modalities, name: str) -> np.ndarray:
-        """Embed rows from one modality."""
-        return self._embed(X.select(name))
-
-    def _embed(self, X: Modalities) -> np.ndarray:
-        module = self.net_.module_
-        module.eval()
-        dataset = ModalityDataset(X, device=self.net_.device, streaming=True)
-        row_values = sum(int(np.prod(shape)) for shape in X.row_shapes.values())
-        n_rows = int(np.clip(_EMBED_BYTES // (4 * row_values), _FEWEST_ROWS, 1024))
-        embedded = np.empty((len(X), self._n_features_out), dtype=np.float32)
-        with torch.inference_mode():
-            for start in range(0, len(X), n_rows):
-                view = dataset.read(start, start + n_rows)
-                for name, values in view.values.items():
-                    if not values.sum().isfinite():
-                        check_values(X[start : start + n_rows].select(name), start)
-                n_read = len(embedded[start : start + n_rows])
-                z = self._encode(module, _repeated(view, n_read))[:n_read]
-                embedded[start : start + n_rows] = z.cpu().numpy()
-                if not np.isfinite(embedded[start : start + n_rows]).all():
-                    largest = {n: f"{float(x.abs().max()):.1g}" for n, x in view.values.items()}
-                    raise ValueError(
-                        f"The embedding of rows {start} to {start + n_rows} is not finite. Their "
-                        f"largest values are {largest}; the training data had standard deviations "
-                        f"{ {n: f'{s:.1g}' for n, s in self.scales_.items()} }. Rescale the input."
-                    )
-        self._mark_absent(embedded, X)
-        return embedded
-
-    def _mark_absent(self, embedded: np.ndarray, X: Modalities) -> None:
-        """Show in the embedding where a modality was absent."""
-
-    def _only(self, X: Any, name: str) -> Modalities:
-        """Rows of one modality, which has to be there in all of them."""
-        check_is_fitted(self)
-        if name not in self.modalities_:
-            raise ValueError(unknown_name(name, self.modalities_))
-        if not isinstance(X, Modalities) and not self._fitted_on_plain:
-            X = Modalities({name: X})
-        X = check_input(self, X, reset=False)
-        if name not in X.names or not X.presence(name).all():
-            raise ValueError(f"modality {name!r} is not there in every row of X.")
-        return X.select(name)
-
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Names of the columns of ``transform``: the class name in lower case with a number.
-
-        Parameters
-        ----------
-        input_features : array-like of str or None, default=None
-            Only validated against the names or number of columns of a plain array in fit.
-
-        Returns
-        -------
-        ndarray of str
-        """
-        return super().get_feature_names_out(input_features if self._fitted_on_plain else None)
-
-    @abstractmethod
-    def _encode(self, module: Any, view: View) -> torch.Tensor:
-        """Embed a batch with the trained objective, as ``transform`` returns it."""
-
     def score(self, X: Any, y: Any = None) -> float:
         """Negative loss of held-out rows, so that a search works without labels.
 
@@ -623,14 +523,6 @@ class BaseContrastive(
         tags.target_tags.required = self._target_type is not None
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-def _repeated(view: View, n_rows: int) -> View:
-    """A view of at least _FEWEST_ROWS rows, which repeats its own if it has fewer."""
-    if n_rows >= _FEWEST_ROWS:
-        return view
-    rows = torch.arange(_FEWEST_ROWS) % n_rows
-    return View(*({name: x[rows.to(x.device)] for name, x in part.items()} for part in view))
 
 
 def _differ(first: Any, second: Any) -> bool:
