@@ -215,9 +215,28 @@ def _classifier(C: float, tol: float) -> Any:
     return make_pipeline(StandardScaler(), LogisticRegression(C=C, tol=tol, max_iter=300))
 
 
-def embedder(estimator: Any) -> Callable[[Modalities], np.ndarray]:
-    """The embedding of a fitted estimator, all its parts side by side."""
-    return lambda X: estimator.transform(X).astype(np.float32)
+def embedder(estimator: Any, columns: slice = slice(None)) -> Callable[[Modalities], np.ndarray]:
+    """The embedding of a fitted estimator, or some columns of it."""
+    return lambda X: estimator.transform(X)[:, columns].astype(np.float32)
+
+
+def blocks(scale: Scale, run: Run) -> dict[str, slice]:
+    """Columns of an embedding that are probed on their own, too, by name."""
+    if not run.method.endswith("interaction"):
+        return {}
+    width = {**scale.common, **run.changes}["embed_dim"]
+    return {"CLS": slice(width), "products": slice(width, None)}
+
+
+def probe_embedding(estimator: Any, pairs: Pairs, run: Run) -> dict[str, Any]:
+    """Scores of the embedding, and of its blocks."""
+    return {
+        "scores": probe_all(embedder(estimator), pairs),
+        "blocks": {
+            name: probe_all(embedder(estimator, columns), pairs)
+            for name, columns in blocks(pairs.scale, run).items()
+        },
+    }
 
 
 def raw_pixels(pairs: Pairs) -> Callable[[Modalities], np.ndarray]:
@@ -302,14 +321,14 @@ def _evaluate(pairs: Pairs, run: Run, checkpoint: Path | None, deadline: float) 
     if run.method == "raw pixels":
         return {"scores": probe_all(raw_pixels(pairs), pairs), "seconds": 0.0, "epochs": 0}
     if run.method.startswith("untrained"):
-        return {"scores": probe_all(embedder(untrained(pairs, run)), pairs), "seconds": 0.0}
+        return {**probe_embedding(untrained(pairs, run), pairs, run), "seconds": 0.0}
     record = _Record(run.probe_epochs, pairs)
     given = {"callbacks": [record, _StopAt(deadline)], "checkpoint": checkpoint}
     estimator = record.owner = build(pairs.scale, run, pairs.seed, **given)
     estimator.fit(pairs.train(run.planted))
     rows = list(enumerate(estimator.net_.history, start=1))
     return {
-        "scores": probe_all(embedder(estimator), pairs),
+        **probe_embedding(estimator, pairs, run),
         "curve": {str(epoch): row["probed"] for epoch, row in rows if "probed" in row},
         "history": {k: v for k, v in estimator.history_.items() if k in ("train_loss", "joint")},
         "held_out_joint": held_out_joint(estimator, pairs),

@@ -152,17 +152,28 @@ def measure(
     return found
 
 
-def summarised(fits: Sequence[Mapping[bool, Any]]) -> dict[str, Any]:
-    unbiased = [fit[False]["scores"] for fit in fits]
+def scores_of(
+    fits: Sequence[Mapping[bool, Any]], chosen: Callable[[Any], Mapping[str, float]]
+) -> dict[str, Any]:
+    """Mean and spread over seeds; those of the biased model are "<name>_planted"."""
+    unbiased = [chosen(fit[False]) for fit in fits]
     scores = {name: summary([s[name] for s in unbiased]) for name in SCORES}
     scores["U"] = summary([(s["U1"] + s["U2"]) / 2 for s in unbiased])
     if all(True in fit for fit in fits):
-        planted = [fit[True]["scores"] for fit in fits]
+        planted = [chosen(fit[True]) for fit in fits]
         scores |= {
             f"{name}_planted": summary([s[name] for s in planted])
             for name in ("S", "S_auc", "S_balanced", "R")
         }
-    row: dict[str, Any] = {"scores": scores}
+    return scores
+
+
+def summarised(fits: Sequence[Mapping[bool, Any]]) -> dict[str, Any]:
+    row: dict[str, Any] = {"scores": scores_of(fits, lambda fit: fit["scores"])}
+    row["blocks"] = {
+        block: scores_of(fits, lambda fit, block=block: fit["blocks"][block])  # type: ignore[misc]
+        for block in fits[0][False].get("blocks", ())
+    }
     row["seconds"] = summary([f["seconds"] for fit in fits for f in fit.values()])
     row["epochs"] = fits[0][False].get("epochs", 0)
     if fits[0][False].get("curve"):
@@ -183,9 +194,11 @@ def as_markdown(result: Mapping[str, Any]) -> str:
     header = ["", "R", "U", "U1", "U2", *synergy, "time"]
     body = []
     for name, row in result["rows"].items():
-        cells = [spread(row["scores"][c], 1, 100) if c in row["scores"] else "-" for c in columns]
         took = row["seconds"]["mean"]
-        body.append([name, *cells, f"{took:.0f} s" if took > 1 else "-"])
+        time = f"{took:.0f} s" if took > 1 else "-"
+        body.append([name, *cells_of(row["scores"], columns), time])
+        for block, scores in row["blocks"].items():
+            body.append([f"… its {block} alone", *cells_of(scores, columns), ""])
     text = f"""Images of {scale["image_size"]} px, encoder {scale["encoder"]}, tokens of
         {scale["common"]["embed_dim"]}, {scale["n_train"]} pairs to train,
         {scale["n_test"]} to test, batches of {scale["common"]["batch_size"]}, learning rate
@@ -196,8 +209,9 @@ def as_markdown(result: Mapping[str, Any]) -> str:
     legend = """R: accuracy for the shape; U1, U2: for the textures, U: their mean (chance 10). S:
         balanced accuracy and AUC for whether the pair respects the map (chance 50), of a model
         trained on unbiased pairs; "balanced": accuracy on test pairs half of which do. "Planted":
-        of a model trained on pairs that all respect it, as the paper does. Time: that of the epochs
-        of a fit, of the processor or, on a GPU, of the clock."""
+        of a model trained on pairs that all respect it, as the paper does. CLS and products:
+        probes of these columns alone. Time: that of the epochs of a fit, of the processor or, on a
+        GPU, of the clock."""
     parts = [
         f"# Trifeature: {TITLES[experiment]} (scale: {scale['name']})",
         paragraph(text),
@@ -207,6 +221,10 @@ def as_markdown(result: Mapping[str, Any]) -> str:
         machine_line(result["environment"]),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def cells_of(scores: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
+    return [spread(scores[c], 1, 100) if c in scores else "-" for c in columns]
 
 
 def epochs_of(rows: Mapping[str, Any]) -> str:

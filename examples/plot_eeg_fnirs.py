@@ -305,9 +305,8 @@ from mmcontrast.inspection import (
 
 truth = factors[test]
 low_load = np.flatnonzero(factors["frontal_hbo"][train] < 1)
-rest = decomposer.split(decomposer.transform(X[low_load]))["U_fnirs"]
-units = np.linalg.cholesky(np.linalg.inv(np.cov(rest.T)))
-from_rest = (parts["U_fnirs"] - rest.mean(axis=0)) @ units
+rest = decomposer.transform(X[low_load])
+from_rest = decomposer.norms(decomposer.transform(X[test]), reference=rest, whiten=True)
 same = redundancy_difference(parts, truth["event_time"], margin=0.1, **ask)
 findings = {
     "redundant: event time, R_eeg less R_fnirs": same,
@@ -319,7 +318,7 @@ findings = {
     ),
     "synergy: xor, S less all others together": synergy_gain(parts, truth["xor"], **ask),
     "unique: size of U_fnirs with load (rank corr.)": load_correlation(
-        {"U_fnirs": from_rest}, truth["frontal_hbo"], **ask
+        {"U_fnirs": from_rest["U_fnirs"][:, None]}, truth["frontal_hbo"], **ask
     ),
 }
 for name, found in findings.items():

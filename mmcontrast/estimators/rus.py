@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.covariance import LedoitWolf
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
@@ -437,7 +438,9 @@ class RUSDecomposer(BaseParts):
         check_parts(self.parts, tuple(parts))
         return tuple(parts) if self.parts is None else tuple(self.parts)
 
-    def norms(self, Z: Any, reference: Any = None) -> dict[str, np.ndarray]:
+    def norms(
+        self, Z: Any, reference: Any = None, *, whiten: bool = False
+    ) -> dict[str, np.ndarray]:
         """Norm of each part of an embedding: how far a row is from the average, or from rest.
 
         Parameters
@@ -447,18 +450,49 @@ class RUSDecomposer(BaseParts):
         reference : array of shape (n_reference, n_features_out) or None, default=None
             Embedding of reference rows, for example trials without a task; distances are from
             their mean. None: from the mean of the training rows, which is near 0.
+        whiten : bool, default=False
+            Whether distances are in units of the spread of the reference rows, in each direction:
+            Mahalanobis distances, with :class:`sklearn.covariance.LedoitWolf`. A part that varies
+            widely at rest then has to move far to count.
 
         Returns
         -------
         dict of str to ndarray of shape (n_samples,)
             In the order of the parts; NaN where a modality is absent.
+
+        Raises
+        ------
+        ValueError
+            If `whiten` has no reference rows, or fewer than two with all modalities of a part.
         """
         check_is_fitted(self)
         parts = self.split(Z)
         if reference is None:
+            if whiten:
+                raise ValueError(
+                    "whiten=True measures distances in units of the spread of reference rows; pass "
+                    "their embedding as reference."
+                )
             return {part: np.linalg.norm(z, axis=1) for part, z in parts.items()}
-        origin = {part: np.nanmean(z, axis=0) for part, z in self.split(reference).items()}
-        return {part: np.linalg.norm(z - origin[part], axis=1) for part, z in parts.items()}
+        return {
+            part: _distances(parts[part], rest, part, whiten)
+            for part, rest in self.split(reference).items()
+        }
+
+
+def _distances(z: np.ndarray, reference: np.ndarray, part: str, whiten: bool) -> np.ndarray:
+    """Distance of rows from the mean of reference rows; NaN for rows that are NaN."""
+    reference = reference[~np.isnan(reference).any(axis=1)]
+    if len(reference) < 1 + whiten:
+        raise ValueError(
+            f"{len(reference)} reference rows have a part {part!r}; expected {1 + whiten} or more."
+        )
+    if not whiten:
+        return np.linalg.norm(z - reference.mean(axis=0), axis=1)
+    there = ~np.isnan(z).any(axis=1)
+    found = np.full(len(z), np.nan)
+    found[there] = np.sqrt(LedoitWolf().fit(reference).mahalanobis(z[there]))
+    return found
 
 
 class _Settle(Callback):

@@ -138,6 +138,30 @@ def test_norms_are_distances_from_the_average_or_from_rest(X):
     np.testing.assert_allclose(rest["U_eeg"], expected, rtol=1e-5)
 
 
+def test_whitened_norms_are_in_units_of_the_spread_at_rest():
+    rng = np.random.default_rng(0)
+    rus = make().fit(Modalities(eeg=rng.normal(size=(60, 3, 40)), fnirs=rng.normal(size=(60, 4))))
+    spread = rng.uniform(0.1, 10, rus._n_features_out)
+    rest, Z = spread * rng.normal(size=(40000, len(spread))), spread * np.eye(len(spread))
+    for part, z in rus.split(Z / spread).items():
+        own = z.any(axis=1)
+        found = rus.norms(Z, rest, whiten=True)[part]
+        np.testing.assert_allclose(found[own], 1, atol=0.05)
+        np.testing.assert_allclose(found[~own], 0, atol=0.1)
+
+
+def test_norms_skip_absent_rows_and_need_a_reference_to_whiten(X):
+    rus = make().fit(X)
+    Z = rus.transform(X)
+    Z[0], Z[1] = np.nan, np.nan
+    found = rus.norms(Z, reference=Z[1:20], whiten=True)
+    assert all(np.isnan(d[0]) and np.isfinite(d[2:]).all() for d in found.values())
+    with pytest.raises(ValueError, match="pass their embedding as reference"):
+        rus.norms(Z, whiten=True)
+    with pytest.raises(ValueError, match="1 reference rows have a part 'R_eeg'; expected 2 or"):
+        rus.norms(Z, reference=Z[:3], whiten=True)
+
+
 def test_unique_parts_are_standardised_whatever_the_units(X):
     rus = make(max_epochs=5).fit(X)
     for part in ("U_eeg", "U_fnirs"):
