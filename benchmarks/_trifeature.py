@@ -47,6 +47,7 @@ class Scale:
     n_seeds: int
     n_train: int = 10_000
     n_test: int = 4_096
+    augmentation: tuple[str, ...] | str = "all"
     training: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -56,7 +57,7 @@ class Run:
 
     method: str
     planted: bool = False
-    augmentations: tuple[str, str] = ("all", "all")
+    augmentations: tuple[str, str] | None = None
     min_scale: float | None = None
     encoder: str | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
@@ -68,15 +69,17 @@ CPU = Scale(
     image_size=32,
     encoder="conv",
     common={
-        "embed_dim": 128,
+        "embed_dim": 256,
         "batch_size": 256,
         "learning_rate": 3e-3,
         "weight_decay": 1e-4,
-        "max_epochs": 36,
+        "max_epochs": 33,
         "precision": "bf16",
     },
-    min_scale=0.6,
+    min_scale=0.7,
     n_seeds=3,
+    # colours are one of the factors: a jitter of them is no augmentation that keeps what is asked
+    augmentation=("crop", "flip"),
     training={
         "FactorCL": {"learning_rate": 3e-4},
         "CoMM, interaction": {"interaction_dim": 1024},
@@ -166,12 +169,14 @@ def build(scale: Scale, run: Run, seed: int, **given: Any) -> Any:
 
 
 def augmentation(scale: Scale, run: Run) -> ModalityAugmentation:
-    """SimCLR's augmentation of both images, without crop, or none, as the run says."""
+    """SimCLR's augmentation of both images, or the parts of it that the scale or the run says."""
     min_scale = scale.min_scale if run.min_scale is None else run.min_scale
     return ModalityAugmentation(
         [
             (name, None if parts == "none" else SimCLRAugmentation(parts, min_scale=min_scale))
-            for name, parts in zip(NAMES, run.augmentations, strict=True)
+            for name, parts in zip(
+                NAMES, run.augmentations or 2 * (scale.augmentation,), strict=True
+            )
         ]
     )
 

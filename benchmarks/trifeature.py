@@ -202,7 +202,7 @@ def as_markdown(result: Mapping[str, Any]) -> str:
     text = f"""Images of {scale["image_size"]} px, encoder {scale["encoder"]}, tokens of
         {scale["common"]["embed_dim"]}, {scale["n_train"]} pairs to train,
         {scale["n_test"]} to test, batches of {scale["common"]["batch_size"]}, learning rate
-        {scale["common"]["learning_rate"]:g}, crops from {scale["min_scale"]:g} of the area,
+        {scale["common"]["learning_rate"]:g}, augmented by {augmentation_of(scale)},
         {scale["common"]["precision"]}. {epochs_of(result["rows"])} Mean ± standard deviation over
         {len(result["seeds"])} seed(s), in %. Logistic regression of the standardised
         frozen embedding, its C chosen on held-out training pairs."""
@@ -221,6 +221,12 @@ def as_markdown(result: Mapping[str, Any]) -> str:
         machine_line(result["environment"]),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def augmentation_of(scale: Mapping[str, Any]) -> str:
+    parts = scale["augmentation"]
+    named = "all parts of SimCLR's" if parts == "all" else " and ".join(parts)
+    return f"{named} (crops from {scale['min_scale']:g} of the area)"
 
 
 def cells_of(scores: Mapping[str, Any], columns: Sequence[str]) -> list[str]:

@@ -13,7 +13,9 @@ from torch.nn import functional as F
 from .encoders import MLPEncoder
 from .spectral import PooledConvEncoder, RunningScaler, SpectralFeatures
 
+# of one kind of features, and of each of several
 _N_COMPONENTS = 32
+_N_OF_KIND = 16
 _COARSE_STEPS = 8
 # of the spread of the first component; others would blow up what is rounding
 _LEAST_SPREAD = 1e-4
@@ -46,7 +48,8 @@ class FixedFeatures(nn.Module):
         self._feature_shape = shape
         self.scaler = RunningScaler(self.spectral.blocks if self.spectral else shape[:1])
         sizes = [math.prod(x.shape[1:]) for x in self._blocks(torch.zeros(1, *shape))]
-        self.components = nn.ModuleList(PrincipalComponents(size) for size in sizes)
+        n_components = _N_COMPONENTS if len(sizes) == 1 else _N_OF_KIND
+        self.components = nn.ModuleList(PrincipalComponents(size, n_components) for size in sizes)
 
     @property
     def n_seen(self) -> Tensor:
@@ -112,14 +115,17 @@ class FixedFeatures(nn.Module):
         return x
 
     def _blocks(self, x: Tensor) -> list[Tensor]:
-        """What is summed up, kind by kind: statistics over time, and a coarse course."""
+        """What is summed up, kind by kind: three statistics over time, and a coarse course.
+
+        Each kind has components of its own: a burst that shows in the maxima would not be among
+        those of all statistics.
+        """
         if x.ndim == 3:
             mean = x.mean(-1)
             # several times faster than torch's std; the values are standardised
             spread = (x.square().mean(-1) - mean.square()).clamp(min=0).sqrt()
-            statistics = torch.cat([mean, x.amax(-1), spread], dim=1)
             steps = min(x.shape[-1], max(_COARSE_STEPS, 512 // x.shape[1]))
-            return [statistics, F.adaptive_avg_pool1d(x, steps)]
+            return [mean, x.amax(-1), spread, F.adaptive_avg_pool1d(x, steps)]
         return [F.adaptive_avg_pool2d(x, 8) if x.ndim == 4 else x]
 
 

@@ -1,11 +1,18 @@
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmcontrast.losses import BalancedObjective, HybridObjective, soft_correlation
-from mmcontrast.losses.correlation import canonical_variates, quadratic_correlation
+from mmcontrast.losses import BalancedObjective, HybridObjective, nt_xent, soft_correlation
+from mmcontrast.losses.balanced import CentredHead
+from mmcontrast.losses.correlation import (
+    canonical_variates,
+    cross_correlation,
+    quadratic_correlation,
+)
 from mmcontrast.losses.hybrid import _orthogonality, _Reversed
 from mmcontrast.nn import View
 
@@ -127,6 +134,39 @@ def test_no_gradient_of_the_reconstruction_goes_into_the_redundant_code():
     for parameter in objective.redundant.parameters():
         assert parameter.grad is None or not parameter.grad.any()
     assert any(p.grad.any() for p in objective.unique.parameters())
+
+
+def test_independence_and_synergy_are_those_of_the_codes():
+    """In evaluation nothing is drawn, so both terms follow from the parts."""
+    objective = make(synergy_dim=3, lambda_orth=2.0, lambda_s=3.0, temperature=0.2).eval()
+    view = make_view(60)
+    found, z = objective([], view), objective.encode(view)
+    codes = [z[part] for part in ("R_a", "R_b", "U_a", "U_b")]
+    products = z["S"][:, :9]
+    expected = cross_correlation(z["U_a"], z["U_b"])
+    for unique, redundant in product(codes[2:], codes[:2]):
+        expected = expected + 2 * cross_correlation(unique, redundant)  # each way
+        expected = expected + 0.5 * quadratic_correlation(unique, redundant)
+    expected = expected + 0.5 * sum(cross_correlation(products, code) for code in codes)
+    torch.testing.assert_close(found["independence"], 2 * expected)
+    torch.testing.assert_close(found["synergy"], 3 * nt_xent(products, products, 0.2))
+
+
+def test_codes_are_made_independent_of_codes_of_clean_rows():
+    """Codes of the same noisy rows share the noise, those of clean rows do not."""
+    objective = make(feature_noise=100.0, lambda_orth=1.0)
+    assert objective([], make_view(800))["independence"] < 0.5
+
+
+def test_redundant_codes_have_mean_0_and_no_fixed_variance():
+    head = CentredHead(5, 3)
+    x = 3 + torch.randn(200, 5)
+    for scale in (1.0, 10.0):
+        head.output.weight.data.mul_(scale)
+        head.linear.weight.data.mul_(scale)
+        z = head(x)
+        torch.testing.assert_close(z.mean(0), torch.zeros(3), atol=1e-4, rtol=0)
+        assert not torch.isclose(z.std(0), torch.ones(3), rtol=1e-3).any()
 
 
 def test_synergy_is_made_of_products():
