@@ -23,7 +23,7 @@ from ._parts import BaseParts
 from ._rus_checks import check_parts, check_targets, columns_of, part_names, warn_of_few
 from .coupling_delay import sampling_rates
 
-_AUTO_STEPS = 500
+_AUTO_STEPS = 750
 _FEW_STEPS = 250
 # rows below which the steps of "auto" are fewer: more of them fit noise
 _MANY_ROWS = 2000
