@@ -73,7 +73,7 @@ CPU = Scale(
         "batch_size": 256,
         "learning_rate": 3e-3,
         "weight_decay": 1e-4,
-        "max_epochs": 33,
+        "max_epochs": 24,
         "precision": "bf16",
     },
     min_scale=0.7,
