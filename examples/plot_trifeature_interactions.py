@@ -57,12 +57,12 @@ fig.suptitle("Pairs: one shape, two textures, two colours")
 #
 # ``CrossModal`` aligns one image with the other (CLIP), ``CrossSelf`` aligns in addition each image
 # with its own augmentation (SLIP), and ``CoMM`` aligns augmentations of the fused pair. Its
-# ``fusion="interaction"`` adds products of both images' codes to the embedding. The crop is mild,
-# because a shape does not survive a small one.
+# ``fusion="interaction"`` adds products of both images' codes to the embedding. An augmentation has
+# to keep what will be asked for: the crop is mild, because a shape does not survive a small one,
+# and there is no jitter of colours, because colour is one of the factors.
 
-augmentation = make_augmentation(
-    image1=SimCLRAugmentation(min_scale=0.6), image2=SimCLRAugmentation(min_scale=0.6)
-)
+mild = SimCLRAugmentation(["crop", "flip"], min_scale=0.7)
+augmentation = make_augmentation(image1=mild, image2=mild)
 shared = dict(
     embed_dim=96,
     augmentation=augmentation,
