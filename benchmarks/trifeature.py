@@ -198,7 +198,7 @@ def as_markdown(result: Mapping[str, Any]) -> str:
         time = f"{took:.0f} s" if took > 1 else "-"
         body.append([name, *cells_of(row["scores"], columns), time])
         for block, scores in row["blocks"].items():
-            body.append([f"… its {block} alone", *cells_of(scores, columns), ""])
+            body.append([f"- its {block}", *cells_of(scores, columns), ""])
     text = f"""Images of {scale["image_size"]} px, encoder {scale["encoder"]}, tokens of
         {scale["common"]["embed_dim"]}, {scale["n_train"]} pairs to train,
         {scale["n_test"]} to test, batches of {scale["common"]["batch_size"]}, learning rate
