@@ -358,6 +358,6 @@ def held_out_joint(estimator: Any, pairs: Pairs) -> float | None:
     dataset = estimator._dataset(pairs.test()[0], None)
     generator = torch.Generator(device=net.device).manual_seed(0)
     net._set_training(False)
-    batches = [b for b in net.get_iterator(dataset) if len(b[0].values[NAMES[0]]) == net.batch_size]
+    batches = [b for b in net.get_iterator(dataset) if len(b[0].values[NAMES[0]]) >= net.batch_size]
     losses = [net.validation_step(b, generator=generator)["terms"]["joint"].item() for b in batches]
     return float(np.mean(losses))

@@ -22,45 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _report import (
-    RESULTS,
-    environment,
-    machine_line,
-    paragraph,
-    spread,
-    summary,
-    table,
-    write_json,
-)
+from _report import RESULTS, environment, summary, write_json
 from _store import Store
-from _trifeature import LABELS, SCALES, SCORES, Run, Scale, evaluate
+from _trifeature import SCALES, SCORES, Run, Scale, evaluate
+from _trifeature_report import PAPER, RESNETS, add_information, as_markdown
 
 METHODS = ("Cross", "Cross+Self", "FactorCL", "CoMM", "CoMM, interaction")
 NOTHING_LEARNED = ("raw pixels", "untrained CoMM", "untrained CoMM, interaction")
-# linear probe of AlexNet features, % (the paper: Figure 4 and Tables 4, 5 and 7)
-PAPER = {
-    "figure4": {
-        "Cross": {"R": "100.0 ± 0.0", "U": "11.6 ± 0.9", "S": "50.0 ± 0.0"},
-        "Cross+Self": {"R": "99.7 ± 0.2", "U": "86.9 ± 0.8", "S": "50.0 ± 0.0"},
-        "CoMM": {"R": "99.9 ± 0.0", "U": "87.8 ± 1.6", "S": "71.9 ± 2.0"},
-    },
-    "table4": {
-        "CoMM, linear fusion": {"R": "99.7 ± 0.1", "U": "81.5 ± 2.9", "S": "50.0 ± 0.0"},
-        "CoMM": {"R": "99.9 ± 0.0", "U": "87.8 ± 1.6", "S": "71.9 ± 2.0"},
-    },
-    "table5": {
-        "all / none": {"R": "99.7", "U1": "79.9", "U2": "46.4", "S": "50.0"},
-        "none / all": {"R": "99.6", "U1": "53.9", "U2": "86.0", "S": "50.0"},
-        "all_but_crop / all": {"R": "88.8", "U1": "25.7", "U2": "84.0", "S": "50.0"},
-        "all / all_but_crop": {"R": "90.5", "U1": "83.2", "U2": "21.7", "S": "50.0"},
-        "all / all": {"R": "99.9", "U1": "84.4", "U2": "91.2", "S": "71.9"},
-    },
-    "table7": {
-        "Cross": {"R": "100.0 ± 0.0", "U": "6.5 ± 0.7", "S": "50.0 ± 0.0"},
-        "Cross+Self": {"R": "99.9 ± 0.0", "U": "96.2 ± 0.8", "S": "50.0 ± 0.0"},
-        "CoMM": {"R": "99.9 ± 0.0", "U": "96.3 ± 1.3", "S": "75.0 ± 1.7"},
-    },
-}
 TERMS = {"L + ΣL_i": ("joint", "modalities"), "L": ("joint",), "ΣL_i": ("modalities",)}
 CROPS = (0.08, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
 # the ablations compare fits with one another: a part of the epochs does, on a CPU
@@ -100,8 +68,8 @@ def table5(scale: Scale) -> dict[str, list[Run]]:
 
 
 def table7(scale: Scale) -> dict[str, list[Run]]:
-    encoder = {"cpu": "resnet18", "paper": "resnet50"}[scale.name]
-    methods = ("untrained CoMM", "Cross", "Cross+Self", "CoMM", "CoMM, interaction")
+    encoder = RESNETS[scale.name]
+    methods = (*NOTHING_LEARNED[1:], "Cross", "Cross+Self", "CoMM", "CoMM, interaction")
     runs = {name: short(scale, Run(name, encoder=encoder)) for name in methods}
     return {
         "raw pixels": [Run("raw pixels")],
@@ -110,20 +78,15 @@ def table7(scale: Scale) -> dict[str, list[Run]]:
 
 
 def figure7(scale: Scale) -> dict[str, list[Run]]:
-    rows = {f"crop from {crop:g}": [short(scale, Run("CoMM", min_scale=crop))] for crop in CROPS}
+    rows = {
+        f"crop from {crop:g}": protocols(short(scale, Run("CoMM", min_scale=crop)))
+        for crop in CROPS
+    }
     return nothing_learned() | rows
 
 
 EXPERIMENTS: dict[str, Callable[[Scale], dict[str, list[Run]]]] = {
     function.__name__: function for function in (figure4, figure5, table4, table5, table7, figure7)
-}
-TITLES = {
-    "figure4": "What the methods learn",
-    "figure5": "Terms of the loss of CoMM",
-    "table4": "Linear fusion",
-    "table5": "Augmentations of the first / the second image",
-    "table7": "ResNet as the encoder",
-    "figure7": "Strength of the crop",
 }
 
 
@@ -186,107 +149,7 @@ def summarised(fits: Sequence[Mapping[bool, Any]]) -> dict[str, Any]:
     return row
 
 
-# ------------------------------------------------------------------------------- report
-def as_markdown(result: Mapping[str, Any]) -> str:
-    experiment, scale = result["experiment"], result["scale"]
-    columns = ["R", "U", "U1", "U2", "S", "S_auc", "S_balanced", "S_planted", "S_auc_planted"]
-    synergy = ["S", "AUC", "S, balanced", "S planted", "AUC planted"]
-    header = ["", "R", "U", "U1", "U2", *synergy, "time"]
-    body = []
-    for name, row in result["rows"].items():
-        took = row["seconds"]["mean"]
-        time = f"{took:.0f} s" if took > 1 else "-"
-        body.append([name, *cells_of(row["scores"], columns), time])
-        for block, scores in row["blocks"].items():
-            body.append([f"- its {block}", *cells_of(scores, columns), ""])
-    text = f"""Images of {scale["image_size"]} px, encoder {scale["encoder"]}, tokens of
-        {scale["common"]["embed_dim"]}, {scale["n_train"]} pairs to train,
-        {scale["n_test"]} to test, batches of {scale["common"]["batch_size"]}, learning rate
-        {scale["common"]["learning_rate"]:g}, augmented by {augmentation_of(scale)},
-        {scale["common"]["precision"]}. {epochs_of(result["rows"])} Mean ± standard deviation over
-        {len(result["seeds"])} seed(s), in %. Logistic regression of the standardised
-        frozen embedding, its C chosen on held-out training pairs."""
-    legend = """R: accuracy for the shape; U1, U2: for the textures, U: their mean (chance 10). S:
-        balanced accuracy and AUC for whether the pair respects the map (chance 50), of a model
-        trained on unbiased pairs; "balanced": accuracy on test pairs half of which do. "Planted":
-        of a model trained on pairs that all respect it, as the paper does. CLS and products:
-        probes of these columns alone. Time: that of the epochs of a fit, of the processor or, on a
-        GPU, of the clock."""
-    parts = [
-        f"# Trifeature: {TITLES[experiment]} (scale: {scale['name']})",
-        paragraph(text),
-        table(header, body),
-        paragraph(legend),
-        *(f for f in (paper_table(experiment), curves(result["rows"]), sweep(result)) if f),
-        machine_line(result["environment"]),
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
-def augmentation_of(scale: Mapping[str, Any]) -> str:
-    parts = scale["augmentation"]
-    named = "all parts of SimCLR's" if parts == "all" else " and ".join(parts)
-    return f"{named} (crops from {scale['min_scale']:g} of the area)"
-
-
-def cells_of(scores: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
-    return [spread(scores[c], 1, 100) if c in scores else "-" for c in columns]
-
-
-def epochs_of(rows: Mapping[str, Any]) -> str:
-    counts = {row["epochs"] for row in rows.values() if row["epochs"]}
-    if len(counts) == 1:
-        return f"{counts.pop()} epochs."
-    named = (f"{name} {row['epochs']}" for name, row in rows.items() if row["epochs"])
-    return f"Epochs: {', '.join(named)}."
-
-
-def paper_table(experiment: str) -> str:
-    rows = PAPER.get(experiment)
-    if rows is None:
-        return ""
-    columns = list(next(iter(rows.values())))
-    body = [[name, *row.values()] for name, row in rows.items()]
-    network = "ResNet-50" if experiment == "table7" else "AlexNet"
-    return f"The paper ({network}, 224 px, 100 epochs; S is planted):\n\n" + table(
-        ["", *columns], body
-    )
-
-
-def curves(rows: Mapping[str, Any]) -> str:
-    """Scores over the epochs, of rows that were probed on the way."""
-    body = []
-    for name, row in rows.items():
-        for protocol, fits in row.get("curves", {}).items():
-            for epoch in fits[0]:
-                means = {c: summary([f[epoch][c] for f in fits])["mean"] for c in (*LABELS, "S")}
-                body.append([name, protocol, epoch, *(f"{100 * v:.1f}" for v in means.values())])
-    header = ["terms", "training pairs", "epoch", *LABELS, "S"]
-    return "Over the epochs:\n\n" + table(header, body) if body else ""
-
-
-def sweep(result: Mapping[str, Any]) -> str:
-    """InfoNCE between two augmentations beside the scores, for Figure 7."""
-    if result["experiment"] != "figure7":
-        return ""
-    body = [
-        [name, f"{row['information']:.2f}", *(spread(row["scores"][c], 1, 100) for c in "RU")]
-        for name, row in result["rows"].items()
-        if "information" in row
-    ]
-    return "Information between two augmentations of held-out pairs:\n\n" + table(
-        ["", "I_NCE(X, X') (nats)", "R", "U"], body
-    )
-
-
-def add_information(result: dict[str, Any]) -> None:
-    """log(2N - 1), the largest that N pairs of views can show, minus the loss."""
-    ceiling = torch.log(torch.tensor(2.0 * result["scale"]["common"]["batch_size"] - 1)).item()
-    for row in result["rows"].values():
-        if "held_out_joint" in row:
-            row["information"] = ceiling - row["held_out_joint"]["mean"]
-
-
+# ------------------------------------------------------------------------------- script
 def chosen_rows(
     experiment: str, scale: Scale, names: Sequence[str] | None = None
 ) -> dict[str, list[Run]]:

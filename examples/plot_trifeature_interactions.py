@@ -112,8 +112,9 @@ answers = joblib.Parallel(n_jobs=2)(joblib.delayed(correct)(e) for e in estimato
 # Redundancy, uniqueness and synergy
 # ----------------------------------
 #
-# Bars are accuracies, lines 95 % intervals over the test pairs (bootstrap); dashed lines are
-# chance. The intervals say nothing about other random initialisations.
+# Bars are accuracies, lines 95 % intervals over the first images of the test pairs, which are
+# resampled with all of their pairs (bootstrap); dashed lines are chance. The intervals say nothing
+# about other random initialisations.
 
 questions = {
     "R: shape": ("shape",),
@@ -121,12 +122,23 @@ questions = {
     "S: map respected": ("synergy",),
 }
 rng = np.random.default_rng(0)
+
+
+def interval(hits, image):
+    """Mean of hits and its interval, if images are drawn anew with all their pairs."""
+    _, image = np.unique(image, return_inverse=True)
+    n_hits, n_pairs = np.bincount(image, hits), np.bincount(image)
+    drawn = rng.integers(len(n_pairs), size=(1000, len(n_pairs)))
+    draws = n_hits[drawn].sum(axis=1) / n_pairs[drawn].sum(axis=1)
+    return hits.mean(), *np.quantile(draws, [0.025, 0.975])
+
+
 fig, ax = plt.subplots(figsize=(8, 4), layout="constrained")
 for i, (name, found) in enumerate(zip(estimators, answers, strict=True)):
     for j, labels in enumerate(questions.values()):
-        hits = np.concatenate([found[label] for label in labels])
-        draws = rng.choice(hits, size=(1000, len(hits))).mean(axis=1)
-        mean, (low, high) = hits.mean(), np.quantile(draws, [0.025, 0.975])
+        hits = np.mean([found[label] for label in labels], axis=0)
+        row = (asked_s if labels == ("synergy",) else asked)["row1"]
+        mean, low, high = interval(hits, row)
         error = [[mean - low], [high - mean]]
         bar = ax.bar(j + 0.2 * (i - 1.5), mean, 0.18, yerr=error, color=f"C{i}", capsize=3)
         bar.set_label(name if j == 0 else None)

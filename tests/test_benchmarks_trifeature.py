@@ -126,3 +126,22 @@ def test_reports_have_all_rows(benchmark, toy, monkeypatch, tmp_path, experiment
     assert "30.0 ± 0.0" in report  # the mean of both textures
     if experiment == "figure7":
         assert f"{np.log(31) - 1:.2f}" in report  # 16 pairs of views: 31 others of each
+
+
+def test_promises_are_read_from_the_best_block(shared, toy):
+    report = import_module("_trifeature_report")
+
+    def row(**scores):
+        return {"scores": {k: {"mean": v} for k, v in scores.items()}, "blocks": {}}
+
+    both = row(R=0.9, U=0.7, S=0.8, S_planted=0.7) | {"seconds": {"mean": 950.0}}
+    both["blocks"]["CLS"] = row(R=0.97, U=0.81, S=0.6, S_planted=0.6)["scores"]
+    rows = {"CoMM, interaction": both, "Cross": row(R=0.99, U=0.31) | {"seconds": {"mean": 9.0}}}
+    result = {"experiment": "figure4", "scale": {"name": "cpu"}, "rows": rows}
+    assert report.promises(result) == (
+        "Promised: CoMM, interaction R at least 96: 97.0 of CLS, kept; CoMM, interaction U at "
+        "least 82: 81.0 of CLS, not kept; CoMM, interaction S at least 73: 80.0, kept; CoMM, "
+        "interaction S_planted at least 78: 70.0, not kept; Cross R at least 96: 99.0, kept; "
+        "Cross U at most 30: 31.0, not kept; 900 s of one core: 950 s, not kept."
+    )
+    assert report.promises(result | {"experiment": "table4"}) == ""

@@ -72,7 +72,8 @@ def make_trifeature_pairs(
     ------
     ValueError
         If an argument is out of its range, `biased` and `balanced` are both asked for, there are
-        too few pairs to balance, or `data` has no image that a pair could be made with.
+        too few pairs to balance (below about 400 it depends on the draw), or `data` has no image
+        that a pair could be made with.
     TypeError
         If `data` is not what :func:`make_trifeature` returns, or an argument is of a wrong type.
 

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from .fusion import TransformerFusion
 
+# a batch of fewer rows than that many times the dimensions has no covariance to rely on
+_ROWS_PER_DIM = 2
+
 
 class Whitening(nn.Module):
     r"""Maps vectors to mean 0, variance 1 and (nearly) no correlation between dimensions.
@@ -18,6 +21,8 @@ class Whitening(nn.Module):
     evaluation; unlike it, a code cannot have the same property in all of its dimensions [1]_. The
     vectors are multiplied by the inverse Cholesky factor of their covariance, whose off-diagonal
     is first shrunk towards zero, so that dimensions without content of their own are not blown up.
+    A batch with fewer than two rows per dimension is whitened by the running statistics, and
+    counts for less in them.
 
     Parameters
     ----------
@@ -76,7 +81,11 @@ class Whitening(nn.Module):
             if self.training and len(x) > 1:
                 mean = x.mean(0)
                 covariance = (x - mean).T @ (x - mean) / len(x)
-                self._track(mean.detach(), covariance.detach())
+                share = min(1.0, len(x) / (_ROWS_PER_DIM * len(mean)))
+                self._track(mean.detach(), covariance.detach(), share)
+                if share < 1:
+                    # clones: the next batch changes them before the gradient is computed
+                    mean, covariance = self.mean.clone(), self.covariance.clone()
             return (x - mean) @ self._inverse_root(covariance).T
 
     def _inverse_root(self, covariance: Tensor) -> Tensor:
@@ -87,9 +96,9 @@ class Whitening(nn.Module):
         return torch.linalg.solve_triangular(root, identity, upper=False)
 
     @torch.no_grad()
-    def _track(self, mean: Tensor, covariance: Tensor) -> None:
-        self.n_batches += 1
-        weight = (1 / self.n_batches).clamp(min=self.momentum)
+    def _track(self, mean: Tensor, covariance: Tensor, share: float) -> None:
+        self.n_batches += share
+        weight = share * (1 / self.n_batches.clamp(min=1)).clamp(min=self.momentum)
         self.mean.lerp_(mean, weight)
         self.covariance.lerp_(covariance, weight)
 

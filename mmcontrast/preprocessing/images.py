@@ -206,9 +206,12 @@ for _name in ("transform", "fit_transform"):
 
 
 def _looks_like(shape: tuple[int, ...]) -> str | None:
-    """Where the channels are, if one axis alone can hold them."""
-    first, last = shape[1] in _IMAGE_CHANNELS, shape[3] in _IMAGE_CHANNELS
-    return None if first == last else "first" if first else "last"
+    """Where the channels are, if one axis alone can hold them and is the shortest."""
+    _, *sizes = shape
+    first, last = sizes[0] in _IMAGE_CHANNELS, sizes[2] in _IMAGE_CHANNELS
+    if first == last or sizes[0 if first else 2] > min(sizes):
+        return None
+    return "first" if first else "last"
 
 
 def _size(shape: Any) -> str:

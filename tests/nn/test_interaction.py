@@ -145,6 +145,25 @@ def test_is_built_by_name_with_its_options():
 
 
 # ---------------------------------------------------------------------------- whitening
+@pytest.mark.parametrize("n_rows", [2, 5, 15])
+def test_batches_of_few_rows_do_not_blow_others_up(n_rows):
+    """Their covariance is singular; all of them together are as good as large ones."""
+    rng, whitening = torch.Generator().manual_seed(0), Whitening(8)
+    for _ in range(400):
+        rows = 3 * torch.randn(n_rows, 8, generator=rng)
+        assert whitening(rows).isfinite().all()
+    found = whitening.eval()(3 * torch.randn(5000, 8, generator=rng))
+    assert 0.7 < found.std() < 1.7
+
+
+def test_views_of_a_single_row_have_no_covariance():
+    torch.manual_seed(0)
+    whitening = Whitening(8)
+    for _ in range(50):
+        whitening(torch.randn(1, 8).repeat(2, 1) + 0.01 * torch.randn(2, 8))
+    assert whitening.eval()(torch.randn(500, 8)).abs().max() < 30
+
+
 @given(seed=st.integers(0, 2**16), dim=st.integers(1, 6))
 def test_whitened_batches_have_no_correlation(seed, dim):
     generator = torch.Generator().manual_seed(seed)

@@ -124,6 +124,9 @@ def test_channels_elsewhere_are_named():
         ImageLayout(None).fit(BYTES)
     with pytest.raises(ValueError, match="expected"):
         ImageLayout().fit(BYTES[None])
+    # an axis that is not the shortest holds no channels: two maps of 8 x 3
+    narrow = np.zeros((5, 2, 8, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(ImageLayout().fit_transform(narrow), narrow)
     # both axes could hold channels: what was asked for is done
     square = BYTES[:, :, :4, :4]
     assert ImageLayout("last").fit_transform(square).shape == (6, 4, 3, 4)
