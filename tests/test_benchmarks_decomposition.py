@@ -90,6 +90,18 @@ def test_the_report_has_means_over_states_and_every_matrix(decomposition):
     assert "## n=60, state 1: balanced, linear probe" in text
 
 
+def test_the_report_says_which_promises_are_kept(decomposition):
+    shares = {part: dict.fromkeys(decomposition.HOME, 0.0) for part in ("U_eeg", "S")}
+    shares["S"]["xor"] = 0.9
+    linear = {"right": 0.79, "leak": 0.01, "selectivity": 0.78}
+    found = {"shares": {"linear": shares}, "linear": linear, "cpu_seconds": 1.0}
+    text = decomposition.promises({"n=6000: balanced": [found]}).replace("\n", " ")
+    assert "selectivity at least 0.75: 0.780, kept" in text
+    assert "right at least 0.8: 0.790, not kept" in text
+    assert f"xor at least 0.9: {0.5 + 0.5 * 0.9 * 0.94:.3f}, kept" in text
+    assert "leak at most 0.05: 0.010, kept" in text
+
+
 def test_errors_of_delays_are_about_their_mean(delays):
     rng = np.random.default_rng(0)
     true, uncertainty, other = rng.normal(size=(3, 4000))
