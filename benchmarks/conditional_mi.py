@@ -170,7 +170,8 @@ In every single run:
 
 InfoNCE and NCE-CLUB have negatives from p(y|z) (the default, residuals of a regression on z).
 "joint" has negatives from p(y) and a critic that sees z; it estimates I(X, Z; Y).
-A star: in some seed the critic was overfitted, and NCE-CLUB was not called a bound.
+A star: in some seed the critic was overfitted or found nothing, and NCE-CLUB was not called a
+bound.
 
 {machine_line(result["environment"])}
 """

@@ -218,6 +218,11 @@ def parts_table(found: Mapping[str, Any]) -> str:
     return table(header, rows)
 
 
+def accuracy_table(found: Mapping[str, Any]) -> str:
+    rows = [[name, spread(accuracy, 3)] for name, accuracy in found["accuracy"].items()]
+    return table(["representation", "accuracy"], rows)
+
+
 def information_table(quantities: Mapping[str, Any]) -> str:
     methods = ("gaussian", "infonce", "classifiers")
     rows = []
@@ -238,7 +243,13 @@ def as_markdown(result: Mapping[str, Any]) -> str:
 
 {setting["n_train"]} training and {setting["n_test"]} test rows, label {label}.
 
-{parts_table(found)}"""
+{parts_table(found)}
+
+### Accuracy for the label
+
+Logistic regression on all parts of a representation, on the test rows.
+
+{accuracy_table(found)}"""
         )
     about = f"""Ridge regression of the latents on each part: test R2, averaged over the latents of
         a block, and bits, the sum over the latents of -log2(1 - R2) / 2, which is at most the

@@ -188,7 +188,21 @@ def test_parts_takes_over_the_fits_of_the_others(shared, benchmark, monkeypatch,
     # 101 columns with the label, 100 without
     difference = result["table_11"]["I(X1, Y; X2) - I(X1; X2)"]["gaussian"]["mean"]
     assert difference == 1
-    assert "12.69" in (tmp_path / "p.md").read_text()
+    report = (tmp_path / "p.md").read_text()
+    assert "12.69" in report
+    for found in result["table_1"].values():
+        assert module.accuracy_table(found) in report
+
+
+def test_accuracies_have_a_spread_over_seeds(benchmark):
+    module, report = benchmark("factorcl_parts"), benchmark("_report")
+    accuracy = {"SupCon": report.summary([0.8, 0.9]), "raw inputs": report.summary([0.75])}
+    rows = [
+        row.split("|")[1:-1] for row in module.accuracy_table({"accuracy": accuracy}).split("\n")
+    ]
+    cells = [[cell.strip() for cell in row] for row in rows]
+    assert cells[0] == ["representation", "accuracy"]
+    assert cells[2:] == [["SupCon", "0.850 ± 0.071"], ["raw inputs", "0.750"]]
 
 
 class _Bits(float):

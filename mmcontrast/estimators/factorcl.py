@@ -1,6 +1,6 @@
 """FactorCL: shared and unique representations of two modalities."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -37,9 +37,10 @@ class FactorCL(BaseParts):
         is made of two heads and a unique one of three, else of one each.
     objective : {"paper", "disentangled"}, default="paper"
         "paper" is the objective of [1]_. Its unique parts hold shared information as well and its
-        shared parts hold unique information (see Notes); those of "disentangled", which is
-        :class:`~mmcontrast.losses.DisentangledObjective`, hold little of each other that a linear
-        model can read.
+        shared parts hold unique information (see Notes). "disentangled", which is
+        :class:`~mmcontrast.losses.DisentangledObjective`, is made to keep them apart: without
+        labels, on linearly mixed data and with a small `head_dim`, a linear model reads little of
+        the one in the other. With labels, or on nonlinearly mixed data, do not count on it.
     independence : float, default=30.0
         Weight, in the "disentangled" objective, of the correlation between each unique part and
         the other modality's shared part.
@@ -56,17 +57,19 @@ class FactorCL(BaseParts):
     target_type : {"auto", "classification", "regression"}, default="auto"
         What y is, if supervised. Classes are one-hot; targets of a regression, one or several
         columns, are standardised and given to the critics as they are. "auto" takes strings,
-        booleans and whole numbers for classes.
+        booleans and whole numbers in one column for classes, all else for a regression.
     factorized : bool, default=True
         False is the ablation OurCL: the paper's objective, but the encoders' outputs as embedding,
-        in two parts with the modalities' names.
+        in two parts with the modalities' names, both of which ``transform`` returns.
     parts : sequence of {"shared1", "shared2", "unique1", "unique2"}, default=all four
         Parts that ``transform`` returns, in this order; 1 and 2 are the modalities in the order of
-        the input. They are all trained, so others may be chosen after the fit.
+        the input. They are all trained, so others may be chosen after the fit. A choice needs
+        ``factorized=True``.
     n_critic_steps : int, default=1
         Steps, on batches of their own, that fit the critics of the upper bounds after each step.
     n_conditional_pairs : int, default=1
-        Augmented pairs per row and step, over which the terms with augmentations are averaged.
+        Augmented pairs per row and step, over which the terms with augmentations are averaged. Not
+        used if supervised.
     augmentation : str, ModalityAugmentation, callable or None, default="independent"
         "independent" augments each modality on its own, as
         :func:`~mmcontrast.augmentation.default_augmentation` does; "unique" spares the second
@@ -98,8 +101,9 @@ class FactorCL(BaseParts):
     :math:`I(X_1; X_1')` of a unique head covers all that survives augmentation. The "disentangled"
     objective keeps the terms that have something to keep, and makes the unique part of one
     modality uncorrelated with the shared part of the other. Nothing tells its shared parts to leave
-    unique information out, but a small `head_dim` leaves no room for it. The benchmarks in the
-    documentation show what both reach.
+    unique information out, but a small `head_dim` leaves less room for it. In the benchmark of the
+    parts, on linearly mixed data, ``shared1`` tells its modality's own latents with an R² of .24
+    without labels, and of .77 with them. The documentation shows what both objectives reach.
 
     References
     ----------
@@ -232,7 +236,7 @@ class FactorCL(BaseParts):
         return self.target_type if self.supervised else None
 
     def _build_objective(self, row_shapes: Mapping[str, tuple[int, ...]]) -> torch.nn.Module:
-        _check_parts(self.parts)
+        _check_parts(self.parts, self.factorized)
         encoder = build_pooled_encoder(
             row_shapes, self.embed_dim, encoders=self.encoders, converters=self.converters
         )
@@ -266,17 +270,21 @@ class FactorCL(BaseParts):
         )
 
     def _chosen_parts(self, parts: Mapping[str, Any]) -> Sequence[str]:
-        if set(parts) != set(_PARTS):  # OurCL
-            return tuple(parts)
-        _check_parts(self.parts)
-        return tuple(self.parts)
+        factorized = set(parts) == set(_PARTS)
+        _check_parts(self.parts, factorized)
+        return tuple(self.parts if factorized else parts)
 
     def _named_augmentation(self, name: str) -> ModalityAugmentation:
         build = {"independent": default_augmentation, "unique": unique_augmentation}
         return build[name](self.modalities_)
 
 
-def _check_parts(parts: Sequence[str]) -> None:
+def _check_parts(parts: Sequence[str], factorized: bool) -> None:
+    if isinstance(parts, str) or not isinstance(parts, Iterable):
+        raise TypeError(
+            f"parts={parts!r} is a {type(parts).__name__}; expected a sequence of names of parts, "
+            f"such as {_PARTS[2:]!r}."
+        )
     for part in parts:
         if part not in _PARTS:
             raise ValueError(
@@ -287,4 +295,9 @@ def _check_parts(parts: Sequence[str]) -> None:
         raise ValueError(
             f"parts={tuple(parts)!r} has to hold one or more of {', '.join(map(repr, _PARTS))}, "
             "each once."
+        )
+    if not factorized and tuple(parts) != _PARTS:
+        raise ValueError(
+            f"parts={tuple(parts)!r} needs factorized=True: with factorized=False the parts are "
+            "the encoders' outputs, which transform returns both. Leave parts at its default."
         )

@@ -10,6 +10,7 @@ import torch
 from sklearn.utils import check_random_state
 
 from ..training import resolve_device
+from ..training.net import private_random_numbers
 from ._checks import check_number, check_positive, check_rows
 from ._conditional import neighbors, residuals
 from ._crossfit import Outcome, cross_fit, fold_seed, make_folds, tensor
@@ -93,6 +94,9 @@ class CrossFit:
         self, network: Network, x: np.ndarray, y: np.ndarray, z: np.ndarray, k: int
     ) -> Outcome:
         """Negatives of a row are the y of its neighbours in z."""
+        # a critic that cannot be used is found before anything is trained
+        with private_random_numbers(self.device):
+            network.build(x.shape[1] + z.shape[1], y.shape[1])
         of_x = self.residuals(x, z, stream=2)
 
         def with_negatives(fold: int) -> Data:
@@ -133,11 +137,12 @@ class CrossFit:
         left = self.run(network, z, residual, n_read=1).bounds["infonce"]
         if left.value < max(NOISE, 3 * left.stderr):
             return False
+        # neighbours in more columns are too far apart
+        choice = "Use negatives='neighbors', or transform" if z.shape[1] == 1 else "Transform"
         warnings.warn(
             f"What is left of Y after regression on Z still shares about {left.value:.2f} nats "
-            "with Z; the result is too large by about as much, and no lower bound. Use "
-            "negatives='neighbors' if Z has few columns, or transform Y so that its spread and "
-            "shape depend less on Z.",
+            f"with Z; the result is too large by about as much, and no lower bound. {choice} Y so "
+            "that its spread and shape depend less on Z.",
             stacklevel=3,
         )
         return True

@@ -54,12 +54,13 @@ def mutual_information(
             Lower bound from a critic that tells pairs that belong together from others. Never
             above the log of the batch size.
         "nce_club" [2]_
-            Upper bound from the same critic, once it has converged; until then an estimate. Not
-            tight: 1.6 to 2.7 times the truth, and far more for few dimensions with little noise.
+            Upper bound from the same critic, once it has converged and found something; else an
+            estimate. Not tight: 1.6 to 2.7 times the truth, and far more for few dimensions with
+            little noise.
         "club" [3]_
             From a normal distribution q(y|x), whose mean and diagonal variance are a network of
-            x; an upper bound once it has converged, if q is closer to the joint distribution than
-            the independent one is.
+            x; an upper bound once it has converged and found something, if q is closer to the
+            joint distribution than the independent one is.
         "ksg" [4]_
             From distances to nearest neighbours. The best choice for few columns (up to about
             five in all) of continuous values; too small for many.
@@ -92,7 +93,10 @@ def mutual_information(
     Returns
     -------
     Estimate
-        The information, usable as a float. Its standard error is that of a mean over all rows:
+        The information, usable as a float. "club" and "nce_club" are of the kind "upper bound"
+        only if their network has converged and its InfoNCE on held-out rows is above 0 by more
+        than two standard errors, and above .05 nats; a network that found less cannot say whether
+        there is nothing or it missed it. The standard error is that of a mean over all rows:
         of held-out rows for networks, from the influence of every row, both by its own value and
         as a negative of others; it does not include how networks differ between trainings. With
         critics far from optimal (few rows, many columns, much information) it was found too
@@ -202,7 +206,8 @@ def conditional_mutual_information(
         "infonce" [1]_
             Lower bound, never above the log of the number of candidates.
         "nce_club" [1]_
-            Upper bound from the same critic, once it has converged. Not tight.
+            Upper bound from the same critic, once it has converged and found something, as in
+            :func:`mutual_information`. Not tight.
         "ksg" [2]_
             From distances to nearest neighbours.
         "gaussian"
@@ -216,12 +221,16 @@ def conditional_mutual_information(
             is checked: what they still tell of z is estimated on one fold, and if it is not 0
             the result is no bound and a warning says so.
         "neighbors"
-            Take y of rows with a similar z. Assumes nothing about the distribution, but in more
-            than a few columns no z is similar enough, and the result is too large.
+            Take y of rows with a similar z. Assumes nothing about the distribution, but a similar
+            z is not the same: what y tells of the difference is counted as well, so that the
+            result is never called a bound. The excess is small in one column of z and large from
+            two on, where a truth of 0 gave 1 nat.
     unit : {"nats", "bits"}, default="nats"
         Unit of the result.
     critic : {"separable", "bilinear", "concat"} or callable, default="separable"
-        Critic of x with z, and y.
+        Critic of x with z, and y. With "neighbors", the Module that a callable makes needs a
+        method ``pairs(x, y)`` beside ``forward``, which scores every row of x (n, x_dim) with
+        candidates of its own, y (n, k, y_dim), and returns (n, k).
     hidden_dims : sequence of int, default=(256,)
         Hidden layers of the critic.
     batch_size : int, default=256
@@ -244,7 +253,7 @@ def conditional_mutual_information(
     -------
     Estimate
         As of :func:`mutual_information`. The kind of "infonce_joint" is "estimate", for it is no
-        bound on the conditional information.
+        bound on the conditional information, and so is that of anything with "neighbors".
 
     Warns
     -----
@@ -256,7 +265,7 @@ def conditional_mutual_information(
     Raises
     ------
     TypeError, ValueError
-        As :func:`mutual_information`.
+        As :func:`mutual_information`, and if a critic for "neighbors" has no method ``pairs``.
 
     References
     ----------
@@ -303,7 +312,8 @@ def conditional_mutual_information(
     if negatives == "neighbors":
         check_rows(len(x), fit.n_folds * (n_neighbors + 1), "each fold holds its own neighbours")
         outcome = fit.run_neighbors(negatives_network(critic, hidden_dims), x, y, z, n_neighbors)
-        return judge(bound, outcome, n_neighbors + 1).to(unit)
+        # these are not quite draws from p(y | z)
+        return changed(judge(bound, outcome, n_neighbors + 1), "estimate", bound).to(unit)
     left = fit.residuals(y, z, stream=1)
     found = judge(bound, fit.run_residuals(network, x, left, z))
     if fit.depends(left[0], z) and bound == "infonce":

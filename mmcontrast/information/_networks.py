@@ -56,10 +56,21 @@ def negatives_network(critic: Any, hidden_dims: Sequence[int]) -> Network:
         return -conditional_info_nce(found[:, 0], found[:, 1:])
 
     return Network(
-        build=lambda x_dim, y_dim: build_critic(critic, x_dim, y_dim, hidden_dims),
+        build=lambda x_dim, y_dim: _with_pairs(build_critic(critic, x_dim, y_dim, hidden_dims)),
         loss=loss,
         read=lambda module, *batch: read_negatives(scores(module, *batch).double()),
     )
+
+
+def _with_pairs(critic: nn.Module) -> nn.Module:
+    if not callable(getattr(critic, "pairs", None)):
+        raise TypeError(
+            f"critic made a {type(critic).__name__} that has no method pairs; "
+            "negatives='neighbors' needs pairs(x, y), which scores every row of x (n, x_dim) with "
+            "candidates of its own y (n, k, y_dim) and returns (n, k), as that of SeparableCritic "
+            "does. Add it, or use negatives='residuals'."
+        )
+    return critic
 
 
 def conditional_network(hidden_dims: Sequence[int]) -> Network:
@@ -67,7 +78,7 @@ def conditional_network(hidden_dims: Sequence[int]) -> Network:
     return Network(
         build=lambda x_dim, y_dim: GaussianConditional(x_dim, y_dim, hidden_dims),
         loss=lambda module, x, y: -module.log_prob(x, y).mean(),
-        read=lambda module, x, y: {"club": read_club(module.scores(x, y).double())},
+        read=lambda module, x, y: read_conditional(module.scores(x, y).double()),
     )
 
 
@@ -76,6 +87,14 @@ def read_scores(scores: Tensor) -> dict[str, Reading]:
     value = scores.diagonal() - scores.logsumexp(dim=1) + math.log(len(scores))
     influence = value - scores.softmax(dim=1).sum(dim=0)
     return {"infonce": (value, influence), "nce_club": read_club(scores)}
+
+
+def read_conditional(scores: Tensor) -> dict[str, Reading]:
+    """Read CLUB, and InfoNCE, from log-probabilities of every y (column) given every x (row).
+
+    They lack the p(y) of an optimal critic, which the candidates of one column share.
+    """
+    return {"club": read_club(scores), "infonce": read_scores(scores.T)["infonce"]}
 
 
 def read_club(scores: Tensor) -> Reading:

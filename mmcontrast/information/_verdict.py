@@ -40,8 +40,9 @@ def judge(method: str, outcome: Outcome, n_candidates: int | None = None) -> Est
             method=method,
             converged=outcome.stopped,
         )
+    told = outcome.bounds["infonce"]
     # of NCE-CLUB the bound that its critic maximises
-    trained = outcome.bounds.get("infonce", bound)
+    trained = bound if method == "club" else told
     lost = trained.train - trained.value
     overfitted = lost > (1 - _LEAST_KEPT) * trained.train and lost > NOISE
     if not outcome.stopped:
@@ -50,13 +51,15 @@ def judge(method: str, outcome: Outcome, n_candidates: int | None = None) -> Est
         warnings.warn(
             f"The network is overfitted (it finds {trained.train:.2f} nats in training rows, "
             f"{trained.value:.2f} in others), so that {method!r} has not converged and bounds "
-            "nothing. Use more rows or fewer columns, or method='infonce', a lower bound in any "
-            "case.",
+            "nothing. Use more rows or fewer columns, or method='infonce', which overfitting only "
+            "makes smaller.",
             ConvergenceWarning,
             stacklevel=3,
         )
     converged = outcome.stopped and not overfitted
-    kind = "upper bound" if converged else "estimate"
+    # a network that found nothing also ends, and cannot say whether there was anything to find
+    found_something = told.value > max(NOISE, 2 * told.stderr)
+    kind = "upper bound" if converged and found_something else "estimate"
     return Estimate(bound.value, bound.stderr, kind, method=method, converged=converged)
 
 

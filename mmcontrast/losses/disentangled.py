@@ -1,4 +1,4 @@
-"""An objective whose shared and unique parts hold little of each other."""
+"""An objective that is made to keep shared and unique parts apart."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ _SHARED, _UNIQUE = range(2)
 
 
 class DisentangledObjective(nn.Module):
-    r"""Encoders, heads and loss that keep shared and unique information of two modalities apart.
+    r"""Encoders, heads and loss made to keep shared and unique information of two modalities apart.
 
     .. math:: L = \mathrm{CLIP}(S_1, S_2) + \sum_{i} \mathrm{CLIP}(U_i, C_i)
                   + \lambda \sum_{i \neq j} \rho^2(U_i, S_j)
@@ -45,6 +45,15 @@ class DisentangledObjective(nn.Module):
         Weight :math:`\lambda`.
     temperature : float, default=0.1
         Temperature of the losses.
+
+    Notes
+    -----
+    How far it succeeds depends on the data. In the benchmark of the parts a linear model reads
+    little of one kind in parts of the other where modalities are linear mixtures, heads are small
+    and there are no labels (R² of .24 and .28 for unique latents in shared parts, .08 and .23 for
+    shared ones in unique parts). With labels, the shared parts tell unique latents with an R² of
+    .77 and .56, and of nonlinear mixtures a shared part tells .35 of unique and .53 of shared
+    latents, and a unique part not much of either.
 
     Examples
     --------

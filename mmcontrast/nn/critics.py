@@ -266,7 +266,8 @@ def build_critic(
     Parameters
     ----------
     spec : {"separable", "bilinear", "concat"} or callable
-        A callable is given `x_dim` and `y_dim` and returns a Module like :class:`ConcatCritic`.
+        A callable is given `x_dim` and `y_dim` and returns a Module like :class:`ConcatCritic`,
+        with a method ``pairs`` if candidates are to differ from row to row.
     x_dim, y_dim : int
         Sizes of x and y.
     hidden_dims : sequence of int, default=(512,)

@@ -465,6 +465,22 @@ def test_misspelt_parts_are_refused(X):
         make(parts="shared1").fit(X)
 
 
+@pytest.mark.parametrize(("parts", "found"), [("unique1", "str"), (None, "NoneType"), (1, "int")])
+def test_parts_that_are_no_sequence_are_refused_after_the_fit(X, parts, found):
+    factorcl = make(max_epochs=1).fit(X).set_params(parts=parts)
+    with pytest.raises(TypeError, match=f"parts={parts!r} is a {found}; expected a sequence of"):
+        factorcl.transform(X)
+
+
+def test_without_factorisation_there_are_no_parts_to_choose(X):
+    with pytest.raises(ValueError, match=r"parts=\('shared1',\) needs factorized=True"):
+        make(factorized=False, parts=("shared1",)).fit(X)
+    every = ["shared1", "shared2", "unique1", "unique2"]
+    ourcl = make(factorized=False, parts=every, max_epochs=1).fit(X)
+    with pytest.raises(ValueError, match=r"parts=\('shared1',\) needs factorized=True"):
+        ourcl.set_params(parts=("shared1",)).transform(X)
+
+
 def test_what_split_was_not_given_by_transform(X):
     with pytest.raises(ValueError, match=r"Z has shape \(40, 3\)"):
         make().fit(X).split(np.zeros((40, 3)))

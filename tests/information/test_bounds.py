@@ -9,7 +9,14 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from mmcontrast.information import CeilingWarning, mutual_information
-from mmcontrast.information._networks import read_club, read_negatives, read_scores
+from mmcontrast.information._crossfit import Bound, Outcome
+from mmcontrast.information._networks import (
+    read_club,
+    read_conditional,
+    read_negatives,
+    read_scores,
+)
+from mmcontrast.information._verdict import judge
 from mmcontrast.nn import BilinearCritic
 
 # runs that are cut short on purpose say so
@@ -57,6 +64,37 @@ def test_finds_dependence_that_is_not_linear():
     assert 0.7 * truth < found < truth + 3 * found.stderr
 
 
+@pytest.mark.parametrize("settings", [{}, {"hidden_dims": (256,), "batch_size": 256}])
+@pytest.mark.parametrize("method", ["club", "nce_club"])
+def test_what_a_network_missed_has_no_upper_bound(method, settings):
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, size=1500)
+    y = np.sin(40 * x) + 0.05 * rng.normal(size=1500)
+    found = estimate(x, y, method=method, **settings)
+    assert found < mutual_information(x, y, method="ksg") - 0.3
+    assert (found.kind, found.converged) == ("estimate", True)
+
+
+@pytest.mark.parametrize("method", ["club", "nce_club"])
+@pytest.mark.parametrize(
+    ("infonce", "kind"),
+    [((0.2, 0.09), "upper bound"), ((0.2, 0.11), "estimate"), ((0.04, 0.01), "estimate")],
+)
+def test_an_upper_bound_is_one_of_a_network_that_found_something(method, infonce, kind):
+    value, stderr = infonce
+    bounds = {"infonce": Bound(value, stderr, value), method: Bound(0.4, 0.1, 0.4)}
+    assert judge(method, Outcome(bounds, batch_size=100, stopped=True)).kind == kind
+
+
+def test_log_probabilities_are_read_against_other_x():
+    # of y given x but for a term of y: the best there is for InfoNCE over x, not over y
+    scores = torch.randn(7, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    of_y = torch.linspace(-5, 5, 7, dtype=torch.float64)
+    plain, shifted = (read_conditional(s)["infonce"][0] for s in (scores, scores + of_y))
+    torch.testing.assert_close(plain, shifted)
+    torch.testing.assert_close(plain, torch.diagonal(scores.log_softmax(0)) + math.log(7))
+
+
 @pytest.mark.parametrize("method", NEURAL)
 def test_independent_variables_share_nothing(method):
     rng = np.random.default_rng(0)
@@ -65,6 +103,7 @@ def test_independent_variables_share_nothing(method):
         warnings.simplefilter("ignore", ConvergenceWarning)
         found = estimate(x, y, method=method)
     assert abs(found) < 3 * found.stderr + 0.03
+    assert found.kind == ("lower bound" if method == "infonce" else "estimate")
 
 
 @pytest.mark.parametrize("critic", ["bilinear", "concat", BilinearCritic])

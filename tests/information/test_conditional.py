@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 
 from mmcontrast.information import conditional_mutual_information, mutual_information
 from mmcontrast.information._conditional import neighbors
@@ -95,6 +96,51 @@ def test_residuals_that_depend_on_the_condition_are_found():
     with pytest.warns(UserWarning, match="still shares about .* nats with Z.*'neighbors'"):
         found = estimate(x, y, z, max_steps=300)
     assert found.kind == "estimate"
+
+
+def test_neighbors_are_not_advised_for_more_than_one_column():
+    rng = np.random.default_rng(0)
+    z, x = rng.normal(size=(600, 2)), rng.normal(size=(600, 1))
+    y = np.where(z[:, :1] > 0, 3.0, np.sign(rng.normal(size=(600, 1))) * 3)
+    with pytest.warns(UserWarning, match="still shares .* Transform Y so that") as caught:
+        estimate(x, y + 0.1 * rng.normal(size=y.shape), z, max_steps=300)
+    assert not any("neighbors" in str(warning.message) for warning in caught)
+
+
+def test_neighbors_in_two_columns_find_too_much_and_give_no_lower_bound():
+    rng = np.random.default_rng(0)
+    z, x = rng.normal(size=(1000, 2)), rng.normal(size=(1000, 1))
+    y = z.sum(axis=1, keepdims=True) + 0.1 * rng.normal(size=(1000, 1))
+    found = estimate(x, y, z, negatives="neighbors", learning_rate=3e-3)
+    assert found > 5 * found.stderr  # of a truth of 0
+    assert (found.kind, found.method) == ("estimate", "infonce")
+
+
+def test_neighbors_give_no_upper_bound():
+    rng = np.random.default_rng(0)
+    z, x, noise = rng.normal(size=(3, 600, 1))
+    options = {"method": "nce_club", "negatives": "neighbors", "learning_rate": 3e-3}
+    found = estimate(x, x + z + noise, z, **options)
+    assert found.converged and (found.kind, found.method) == ("estimate", "nce_club")
+
+
+class ForwardOnly(torch.nn.Bilinear):
+    def __init__(self, x_dim, y_dim):
+        super().__init__(x_dim, y_dim, 1)
+
+    def forward(self, x, y):
+        return x @ self.weight[0] @ y.T
+
+
+def test_critics_of_neighbors_score_candidates(monkeypatch):
+    x, y, z = strong_condition(200, 0)
+    assert estimate(x, y, z, critic=ForwardOnly, max_steps=20).kind == "lower bound"
+    # nothing is regressed before
+    monkeypatch.setattr("mmcontrast.information._fit.residuals", None)
+    state = torch.get_rng_state()
+    with pytest.raises(TypeError, match=r"ForwardOnly that has no method pairs; .*pairs\(x, y\)"):
+        estimate(x, y, z, critic=ForwardOnly, negatives="neighbors")
+    torch.testing.assert_close(torch.get_rng_state(), state)
 
 
 def test_neighbors_stay_on_their_side_of_the_fold():
