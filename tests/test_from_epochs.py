@@ -224,6 +224,16 @@ def test_epochs_of_the_same_trials_are_taken(build):
         assert trials_of(X, "eeg").tolist() == trials_of(X, "fnirs").tolist()
 
 
+@pytest.mark.parametrize("build", [by_constructor, by_assign, Modalities.from_epochs])
+def test_epochs_of_bad_channels_alone_are_refused(build):
+    eeg, fnirs = recording(), recording()
+    fnirs.info["bads"] = ["1"]
+    build(eeg=eeg, fnirs=fnirs)
+    fnirs.info["bads"] = ["0", "1"]
+    with pytest.raises(ValueError, match="All 2 channels of modality 'fnirs' are marked as bad"):
+        build(eeg=eeg, fnirs=fnirs)
+
+
 def test_epochs_are_compared_after_they_are_read():
     raws = {"eeg": raw_with_artifact(100.0, 2), "fnirs": raw_with_artifact(20.0, 5)}
     epochs = {

@@ -70,14 +70,12 @@ def columns_of(targets: Any, names: list[Any] | None, n_columns: int) -> list[in
     return found
 
 
-def warn_of_few(n_rows: int) -> None:
+def warn_of_few(owner: str, n_rows: int, consequence: str) -> None:
     """Say what to expect of very few rows."""
     if n_rows < _FEW_TRIALS:
         warnings.warn(
-            f"RUSDecomposer is fitted on {n_rows} rows. With fewer than {_FEW_TRIALS} trials the "
-            "parts are hardly told apart: in simulations the right part held 81 % of what can be "
-            "read with 6 000 trials but 54 % with 600, the others 1 % and 5 %. Collect more "
-            "trials, pool subjects, or use a smaller code_dim.",
+            f"{owner} is fitted on {n_rows} rows. With fewer than {_FEW_TRIALS} trials "
+            f"{consequence}",
             UserWarning,
             stacklevel=7,
         )

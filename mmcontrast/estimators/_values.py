@@ -34,10 +34,13 @@ def check_finite(name: str, values: np.ndarray, rows: np.ndarray) -> None:
         return
     bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
     if bad.any():
+        first = int(np.argmax(bad))
+        found = "contains NaN" if np.isnan(values[first]).any() else "contains infinity (inf)"
         raise ValueError(
-            f"modality {name!r} contains NaN or infinity (inf), first in row "
-            f"{rows[np.argmax(bad)]}. Impute these values, or mark the whole row as absent: "
-            "presence={" + f"{name!r}" + ": mask}, or NaN in all its values."
+            f"modality {name!r} {found}, first in row {rows[first]}. Impute these values, or "
+            "mark the whole row as absent: presence={"
+            + f"{name!r}"
+            + ": mask}, or NaN in all its values."
         )
     if np.abs(values).max() > _FLOAT32_MAX:
         raise ValueError(
@@ -51,6 +54,36 @@ def check_values(X: Modalities, first_row: int = 0) -> None:
     for name in X.names:
         for rows, values, _ in _present_chunks(X, name):
             check_finite(name, values, first_row + rows)
+
+
+def check_not_flat(X: Modalities) -> None:
+    """Refuse sequences (n_channels, n_times) in which nothing ever changes over time.
+
+    Reads no more than it takes to find a change.
+
+    Parameters
+    ----------
+    X : Modalities
+
+    Raises
+    ------
+    ValueError
+        If every channel of a modality is constant over time in every present row.
+    """
+    for name, shape in X.row_shapes.items():
+        if len(shape) == 2 and shape[1] > 1 and not _changes_over_time(X, name):
+            raise ValueError(
+                f"modality {name!r}: every channel is flat, constant over time in all rows. Check "
+                "the recording and the step before; some flat channels would do no harm."
+            )
+
+
+def _changes_over_time(X: Modalities, name: str) -> bool:
+    for _, values, valid in _present_chunks(X, name):
+        change = values[..., 1:] != values[..., :-1]
+        if (change if valid is None else change & valid[:, None, 1:]).any():
+            return True
+    return False
 
 
 def training_scales(X: Modalities) -> dict[str, float]:

@@ -18,8 +18,11 @@ from ..training import Augmenter
 from ._base import BaseContrastive, _Rows
 from ._docs import fill_doc
 from ._inputs import check_input
+from ._rus_checks import warn_of_few
+from ._values import check_not_flat
 
 _CALIBRATION_ROWS = 2000
+_OF_FEW = "the uncertainty of every delay is large. Collect more trials, or pool subjects."
 
 
 @fill_doc
@@ -66,8 +69,14 @@ class CouplingDelay(BaseContrastive):
     ------
     ValueError
         In `fit`, if there are other than two sequences (n_channels, n_times), a sampling rate is
-        missing, there is no margin or it leaves nothing of the rows; the message names the
-        modality. Or if the augmentation has a :class:`~mmcontrast.augmentation.Recrop`.
+        missing, there is no margin or it leaves nothing of the rows, or every channel of one is
+        flat; the message names the modality. Or if the augmentation has a
+        :class:`~mmcontrast.augmentation.Recrop`.
+
+    Warns
+    -----
+    UserWarning
+        In `fit`, if there are fewer than 50 rows.
 
     See Also
     --------
@@ -203,6 +212,13 @@ class CouplingDelay(BaseContrastive):
         self.progress_bar = progress_bar
         self.random_state = random_state
 
+    def _check_rows(self, X: Any, y: Any, *, reset: bool) -> _Rows:
+        X, y = super()._check_rows(X, y, reset=reset)
+        if reset:
+            check_not_flat(X)
+            warn_of_few(type(self).__name__, len(X), _OF_FEW)
+        return X, y
+
     def _build_objective(self, row_shapes: Mapping[str, tuple[int, ...]]) -> TimingObjective:
         shapes = dict(row_shapes)
         if self._fitted_on_plain:  # a row of a plain array is a sequence of one channel
@@ -240,7 +256,7 @@ class CouplingDelay(BaseContrastive):
                 )
 
     def _make_augment(self) -> Augmenter:
-        if isinstance(getattr(self.augmentation, "joint", None), Recrop):
+        if has_recrop(self.augmentation):
             raise ValueError(
                 f"{type(self).__name__} cuts windows at random offsets itself, out of rows with "
                 "their margins: leave Recrop out of the augmentation and set margin=."
@@ -295,6 +311,11 @@ class CouplingDelay(BaseContrastive):
         super().get_feature_names_out(input_features)
         columns = [*(f"t_{name}" for name in self.modalities_), "delay", "uncertainty"]
         return np.array([f"couplingdelay_{column}" for column in columns], dtype=object)
+
+
+def has_recrop(augmentation: Any) -> bool:
+    """Whether an augmentation cuts windows at random offsets, on its own or as the joint one."""
+    return isinstance(getattr(augmentation, "joint", augmentation), Recrop)
 
 
 def sampling_rates(sfreq: Any, names: Sequence[str], owner: str) -> dict[str, float]:

@@ -11,7 +11,9 @@ from sklearn.utils import check_random_state
 from .._names import did_you_mean
 
 
-def read_parts(parts: Any, X: Any = None) -> dict[str, np.ndarray]:
+def read_parts(
+    parts: Any, X: Any = None, only: Mapping[str, str] | None = None
+) -> dict[str, np.ndarray]:
     """Return the columns of each part, from a mapping or from a fitted estimator and rows.
 
     Parameters
@@ -21,6 +23,9 @@ def read_parts(parts: Any, X: Any = None) -> dict[str, np.ndarray]:
         step of a pipeline.
     X : like in transform
         Rows for an estimator.
+    only : mapping of str to str, default=None
+        Parts to read, each with the argument that asks for it; the others may be incomplete.
+        None is all.
 
     Returns
     -------
@@ -40,9 +45,12 @@ def read_parts(parts: Any, X: Any = None) -> dict[str, np.ndarray]:
                 f"parts is a {type(parts).__name__}, which needs rows to transform: pass X=."
             )
         found = splitter.split(np.asarray(parts.transform(X)))
+    found = {str(name): values for name, values in found.items()}
+    if only is not None:
+        found = {check_part(name, found, what): found[name] for name, what in only.items()}
     if not found:
         raise ValueError("parts is empty; expected at least one part, {'S': Z}.")
-    arrays = {str(name): _read_part(str(name), values) for name, values in found.items()}
+    arrays = {name: _read_part(name, values) for name, values in found.items()}
     lengths = {name: len(values) for name, values in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"Parts have different numbers of rows: {lengths}; row i is trial i.")
@@ -65,13 +73,19 @@ def _read_part(name: str, values: Any) -> np.ndarray:
         raise ValueError(
             f"Part {name!r} has shape {array.shape}; expected (n_rows, n_columns), neither 0."
         )
-    bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
+    refuse_incomplete(name, array)
+    return array
+
+
+def refuse_incomplete(name: str, values: np.ndarray) -> None:
+    """Refuse a part, or the norm of one, that some rows do not have."""
+    bad = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
     if len(bad):
         raise ValueError(
-            f"Part {name!r} is NaN or infinite in {len(bad)} of {len(array)} rows (the first is "
-            f"row {bad[0]}), as it is where a modality is absent; leave these rows out everywhere."
+            f"Part {name!r} is NaN or infinite in {len(bad)} of {len(values)} rows (the first is "
+            f"row {bad[0]}), as it is where a modality is absent. Pass only the rows that have all "
+            "modalities of the part, in parts or X and in everything that goes with them."
         )
-    return array
 
 
 def check_part(name: str, known: Iterable[str], what: str = "part", kind: str = "part") -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.manifold import TSNE
 from sklearn.preprocessing import StandardScaler
 
-from ._checks import check_count, check_part, random_numbers, read_parts
+from ._checks import check_count, random_numbers, read_parts
 from ._optional import pyplot
 from ._targets import looks_like_classes, read_target
 
@@ -103,7 +103,7 @@ class PartEmbeddingDisplay:
         PartEmbeddingDisplay
         """
         return cls.from_parts(
-            read_parts(estimator, X),
+            read_parts(estimator, X, _only(parts)),
             condition,
             parts=parts,
             condition_name=condition_name,
@@ -155,8 +155,7 @@ class PartEmbeddingDisplay:
         -------
         PartEmbeddingDisplay
         """
-        arrays = read_parts(Z_parts)
-        chosen = list(arrays) if parts is None else [check_part(p, arrays, "parts") for p in parts]
+        arrays = read_parts(Z_parts, only=_only(parts))
         n_rows = len(next(iter(arrays.values())))
         read_target(condition_name, condition, n_rows)
         rng = random_numbers(random_state)
@@ -167,7 +166,7 @@ class PartEmbeddingDisplay:
             init="pca",
             random_state=rng.randint(2**31 - 1),
         )
-        embeddings = {name: tsne.fit_transform(_planar(arrays[name][rows])) for name in chosen}
+        embeddings = {name: tsne.fit_transform(_planar(Z[rows])) for name, Z in arrays.items()}
         display = cls(embeddings, np.asarray(condition)[rows], condition_name)
         return display.plot(ax=ax, **scatter)
 
@@ -228,6 +227,10 @@ class PartEmbeddingDisplay:
         for points, ax in zip(self.embeddings.values(), self.ax_, strict=True):
             drawn = ax.scatter(*points.T, c=self.condition, **{"cmap": "viridis", **options})
         self.figure_.colorbar(drawn, ax=list(self.ax_)).set_label(self.condition_name)
+
+
+def _only(parts: Sequence[str] | None) -> dict[str, str] | None:
+    return None if parts is None else dict.fromkeys(parts, "parts")
 
 
 def _planar(Z: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from ._checks import (
     last_step,
     random_numbers,
     read_parts,
+    refuse_incomplete,
 )
 from ._finding import Finding
 from ._resampling import (
@@ -78,7 +79,7 @@ def load_correlation(
     ------
     TypeError, ValueError
         If parts or load cannot be read or do not match, load is constant, there is no such part,
-        or the norm of the part is the same in all rows.
+        some rows do not have it, or its norm is the same in all rows.
 
     Examples
     --------
@@ -135,9 +136,10 @@ def _norm(parts: Any, X: Any, part: str) -> np.ndarray:
     step = last_step(parts)
     if hasattr(step, "norms") and X is not None:
         norms = step.norms(np.asarray(parts.transform(X)))
-        return np.asarray(norms[check_part(part, list(norms))], dtype=np.float64)
-    arrays = read_parts(parts, X)
-    return np.linalg.norm(arrays[check_part(part, arrays)], axis=1)
+        norm = np.asarray(norms[check_part(part, list(norms))], dtype=np.float64)
+        refuse_incomplete(part, norm)
+        return norm
+    return np.linalg.norm(read_parts(parts, X, {part: "part"})[part], axis=1)
 
 
 class _Ranks:

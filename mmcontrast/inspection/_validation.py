@@ -50,9 +50,8 @@ def decoding_score(
     >>> decoding_score(parts, gamma, "U_eeg", random_state=0)
     Finding(factor from U_eeg: 0.527 [0.443, 0.602], p = 0.010)
     """
-    arrays = read_parts(parts, X)
-    check_part(part, arrays)
-    return _probe({part: arrays[part]}, factor, kind, options)[part, "factor"]
+    arrays = read_parts(parts, X, {part: "part"})
+    return _probe(arrays, factor, kind, options)[part, "factor"]
 
 
 def redundancy_difference(
@@ -116,10 +115,10 @@ def redundancy_difference(
     """
     if not margin > 0:
         raise ValueError(f"margin={margin!r} has to be above 0: a difference that does not matter.")
-    arrays = read_parts(parts, X)
     if len(pair) != 2 or pair[0] == pair[1]:
         raise ValueError(f"pair={pair!r} has to be two different parts.")
-    scores = _probe({check_part(p, arrays, "pair"): arrays[p] for p in pair}, factor, kind, options)
+    arrays = read_parts(parts, X, dict.fromkeys(pair, "pair"))
+    scores = _probe(arrays, factor, kind, options)
     found = _difference(scores, *pair, "two-sided", options)
     confidence = scores.confidence
     draws = scores.bootstrap[:, 0, 0] - scores.bootstrap[:, 1, 0]
@@ -184,12 +183,13 @@ def uniqueness_gain(
     >>> found.value > 0.5, found.p_value < 0.01, found.details["best_rival"]
     (True, True, 'R_eeg')
     """
-    arrays = read_parts(parts, X)
+    only = None if rivals is None else {**dict.fromkeys(rivals, "rivals"), part: "part"}
+    arrays = read_parts(parts, X, only)
     check_part(part, arrays)
     rivals = [name for name in arrays if name != part] if rivals is None else list(rivals)
     if not rivals or part in rivals:
         raise ValueError(f"rivals={rivals!r} has to hold one or more parts other than {part!r}.")
-    chosen = [part, *(check_part(name, arrays, "rivals") for name in rivals)]
+    chosen = [part, *rivals]
     scores = _probe({name: arrays[name] for name in chosen}, factor, kind, options)
     each = {name: _difference(scores, part, name, "greater", options) for name in rivals}
     best = min(each, key=lambda name: each[name].value)

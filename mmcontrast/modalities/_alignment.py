@@ -143,8 +143,8 @@ def check_same_trials(blocks: Mapping[str, Block], given: Mapping[str, Any]) -> 
     Raises
     ------
     ValueError
-        If the epochs were cut from different events lists, or from different rows of it, or if
-        their events disagree.
+        If the epochs were cut from different events lists, or from different rows of it, if
+        their events disagree, or all channels of one are marked as bad.
     """
     recordings = [
         _recording(name, epochs, blocks[name].base, "selection")
@@ -197,6 +197,12 @@ def _read(name: str, epochs: Any, match: str) -> _Recording:
 
 
 def _recording(name: str, epochs: Any, values: np.ndarray, match: str) -> _Recording:
+    if set(epochs.ch_names) <= set(epochs.info["bads"]):
+        raise ValueError(
+            f"All {len(epochs.ch_names)} channels of modality {name!r} are marked as bad. "
+            "Interpolate them (epochs.interpolate_bads()), or empty epochs.info['bads'] if they "
+            "are not."
+        )
     by_selection = match == "selection"
     trials = np.asarray(epochs.selection) if by_selection else np.arange(len(values))
     labels: dict[int, set[str]] = {}

@@ -58,8 +58,8 @@ def estimate_clock(
     Raises
     ------
     ValueError
-        If the numbers of events differ or the times do not lie on a line: an event is missing in
-        one of the recordings, or they are not the same events.
+        If the numbers of events differ, a time is not finite, or the times do not lie on a
+        line: an event is missing in one of the recordings, or they are not the same events.
 
     Examples
     --------
@@ -75,6 +75,12 @@ def estimate_clock(
         raise ValueError(
             f"estimate_clock needs the same events in both recordings, found {eeg.shape} times of "
             f"the EEG and {fnirs.shape} of the fNIRS."
+        )
+    broken = np.flatnonzero(~np.isfinite(eeg + fnirs))
+    if len(broken):
+        raise ValueError(
+            f"Times of {len(broken)} event(s) are NaN or infinite, first of event {broken[0]}. "
+            "Leave these events out of both recordings."
         )
     centred = eeg - eeg.mean()
     spread = np.sum(centred**2)

@@ -9,6 +9,9 @@ import numpy as np
 
 from ._checks import check_raw
 
+# Hz, upper end of the band of the heartbeat in MNE's scalp coupling index, with its transition
+_HEARTBEAT_END = 1.8
+
 
 def haemoglobin_from_raw(
     raw: mne.io.BaseRaw,
@@ -53,7 +56,9 @@ def haemoglobin_from_raw(
     TypeError
         If raw is not a recording of MNE.
     ValueError
-        If it has no fNIRS channels, or their wavelengths are missing.
+        If it has no fNIRS channels, their wavelengths or one of a pair are missing, a channel
+        that is not marked as bad has samples that are not finite, or `min_coupling` asks for
+        heartbeats at a sampling rate below 3.6 Hz.
 
     References
     ----------
@@ -88,12 +93,44 @@ def haemoglobin_from_raw(
             "raw.set_channel_types may be needed."
         )
     found = raw.copy().load_data(verbose="error").pick(sorted(fnirs), exclude=())
+    _refuse_not_finite(found)
     if fnirs & {"fnirs_cw_amplitude", "fnirs_od"}:
         found = _to_haemoglobin(found, ppf, motion_correction, min_coupling)
     if l_freq is None and h_freq is None:
         return found
     iir = {"order": 3, "ftype": "butter", "output": "sos"}
     return found.filter(l_freq, h_freq, picks="all", method="iir", iir_params=iir, verbose="error")
+
+
+def _refuse_not_finite(raw: mne.io.BaseRaw) -> None:
+    counts = (~np.isfinite(raw.get_data(verbose="error"))).sum(axis=1).tolist()
+    broken = {
+        name: n
+        for name, n in zip(raw.ch_names, counts, strict=True)
+        if n and name not in raw.info["bads"]
+    }
+    if broken:
+        raise ValueError(
+            f"Samples are NaN or infinite, so many of {raw.n_times} by channel: {broken}. Filters "
+            "would spread them over the whole recording: crop it (raw.crop), interpolate these "
+            "samples, or mark the channels as bad (raw.info['bads'])."
+        )
+
+
+def _refuse_half_pairs(names: list[str]) -> None:
+    """Refuse optical channels that lack a wavelength, as others or Beer-Lambert's law have it."""
+    pairs: dict[str, list[str]] = {}
+    for name in names:
+        pair, _, wavelength = name.rpartition(" ")
+        pairs.setdefault(pair, []).append(wavelength)
+    most = max(2, *map(len, pairs.values()))
+    for pair, found in pairs.items():
+        if len(found) < most:
+            raise ValueError(
+                f"The pair {pair!r} has {len(found)} of {most} wavelengths: {', '.join(found)} nm. "
+                "Haemoglobin needs all of them: keep the missing channel, or drop the others of "
+                "the pair as well (raw.drop_channels)."
+            )
 
 
 def _to_haemoglobin(
@@ -112,6 +149,13 @@ def _to_haemoglobin(
         raise ValueError(
             f"The wavelengths of channels {missing} are missing; they are needed for haemoglobin "
             "and stand in info['chs'][k]['loc'][9], in nm."
+        )
+    _refuse_half_pairs([n for n, optical in zip(raw.ch_names, is_optical, strict=True) if optical])
+    if min_coupling is not None and raw.info["sfreq"] < 2 * _HEARTBEAT_END:
+        raise ValueError(
+            f"The scalp coupling index looks for heartbeats up to {_HEARTBEAT_END} Hz, which takes "
+            f"a sampling rate of {2 * _HEARTBEAT_END} Hz; found sfreq={raw.info['sfreq']:g}. Pass "
+            "min_coupling=None and look for bad channels yourself."
         )
     bads = list(raw.info["bads"])
     raw.info["bads"] = []  # MNE refuses pairs of which one is bad

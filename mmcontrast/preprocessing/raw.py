@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from numbers import Integral
 from typing import Any
 
 import mne
@@ -20,7 +21,7 @@ def epochs_from_raws(
     raw_fnirs: mne.io.BaseRaw,
     events: np.ndarray | None = None,
     *,
-    event_id: Mapping[str, int] | None = None,
+    event_id: Mapping[str, int] | Sequence[Any] | str | int | None = None,
     eeg_window: tuple[float, float] = (-0.2, 1.0),
     fnirs_window: tuple[float, float] = (-2.0, 15.0),
     margin: float | tuple[float, float] = 0.0,
@@ -43,8 +44,9 @@ def epochs_from_raws(
     events : ndarray of int, shape (n_events, 3), or None, default=None
         Events of MNE in samples of the EEG recording (``raw_eeg.first_samp`` included, as
         from ``mne.find_events``). None takes the annotations of the EEG recording.
-    event_id : mapping of str to int, default=None
-        Names and codes of the events to use; None is all. A warning names those that do not
+    event_id : mapping of str to int, int, list of int, str or list of str, default=None
+        Names and codes of the events to use; None is all. Codes alone go with `events`, names
+        alone with annotations, which are then numbered from 1. A warning names those that do not
         occur.
     eeg_window, fnirs_window : (float, float), default=(-0.2, 1.0) and (-2.0, 15.0)
         Beginning and end of the epochs in seconds after the event.
@@ -75,9 +77,11 @@ def epochs_from_raws(
     Raises
     ------
     TypeError
-        If something is not a recording of MNE.
+        If something is not a recording of MNE, or `event_id` holds names for events that have
+        codes alone, or codes for annotations.
     ValueError
-        If there are no events, two events that are used fall on one sample of the fNIRS, `reject`
+        If `raw_eeg` has no EEG or `raw_fnirs` no fNIRS channels, an offset or drift is not finite,
+        there are no events, two events that are used fall on one sample of the fNIRS, `reject`
         names a type that neither recording has, all data channels of a recording are bad, or no
         trial is left.
 
@@ -111,6 +115,11 @@ def epochs_from_raws(
     """
     check_raw(raw_eeg, "raw_eeg")
     check_raw(raw_fnirs, "raw_fnirs")
+    _check_types(raw_eeg, raw_fnirs)
+    clocks = {"clock_offset": clock_offset, "clock_drift": clock_drift}
+    for name, value in clocks.items():
+        if value is not None and not np.isfinite(value):
+            raise ValueError(f"{name}={value} has to be finite; estimate_clock gives both numbers.")
     if abs(clock_drift) > LARGEST_DRIFT:
         raise ValueError(f"clock_drift={clock_drift:g} is a ratio; 20 parts per million are 2e-5.")
     margins = _check_margin(margin)
@@ -128,6 +137,25 @@ def epochs_from_raws(
     epochs_fnirs = _cut(raw_fnirs, events_fnirs, "fnirs", fnirs_window, margins[1], reject, common)
     _drop_those_of_the_other(epochs_eeg, epochs_fnirs)
     return epochs_eeg, epochs_fnirs
+
+
+def _check_types(raw_eeg: mne.io.BaseRaw, raw_fnirs: mne.io.BaseRaw) -> None:
+    # whatever else is measured as fast goes as EEG
+    fast = {"meg": True, "eeg": True, "seeg": True, "ecog": True, "dbs": True}
+    for name, kind, raw, other, picked in (
+        ("raw_eeg", "EEG", raw_eeg, raw_fnirs, fast),
+        ("raw_fnirs", "fNIRS", raw_fnirs, raw_eeg, {"fnirs": True}),
+    ):
+        if not len(mne.pick_types(raw.info, exclude=(), **picked)):
+            hint = (
+                "The other recording has some: raw_eeg comes first, raw_fnirs second."
+                if len(mne.pick_types(other.info, exclude=(), **picked))
+                else "raw.set_channel_types may be needed."
+            )
+            raise ValueError(
+                f"{name} has no {kind} channels, but channels of type "
+                f"{sorted(set(raw.get_channel_types()))}. {hint}"
+            )
 
 
 def _check_margin(margin: Any) -> tuple[float, float]:
@@ -185,9 +213,10 @@ def _default_offset(raw_eeg: mne.io.BaseRaw, raw_fnirs: mne.io.BaseRaw) -> float
 
 
 def _events_of(
-    raw: mne.io.BaseRaw, events: Any, event_id: Mapping[str, int] | None
+    raw: mne.io.BaseRaw, events: Any, event_id: Any
 ) -> tuple[np.ndarray, dict[str, int] | None]:
-    annotated = []
+    annotated: list[str] = []
+    event_id = _named_codes(event_id, has_names=events is None)
     if events is None:
         annotated = sorted(set(raw.annotations.description))
         events, event_id = _annotated_events(raw, annotated, event_id)
@@ -214,6 +243,29 @@ def _events_of(
             stacklevel=3,
         )
     return events, dict(event_id)
+
+
+def _named_codes(event_id: Any, *, has_names: bool) -> dict[str, int] | None:
+    """Names and codes, whether given both, codes alone for events or names for annotations."""
+    if event_id is None:
+        return None
+    if isinstance(event_id, Mapping):
+        found = dict(event_id)
+    else:
+        entries = np.array(event_id, dtype=object).ravel().tolist()
+        numbered = enumerate(dict.fromkeys(entries), 1)
+        found = {e: k for k, e in numbered} if has_names else {str(e): e for e in entries}
+    if not all(isinstance(n, str) and isinstance(k, Integral) for n, k in found.items()):
+        expected = (
+            "the events are annotations, which have names: give one, a list of them"
+            if has_names
+            else "events have codes: give one, a list of them"
+        )
+        raise TypeError(
+            f"event_id={event_id!r} does not choose events; {expected}, or names and codes "
+            "{'name': 1}."
+        )
+    return {str(name): int(code) for name, code in found.items()}
 
 
 def _annotated_events(
@@ -285,9 +337,6 @@ def _cut(
         raise ValueError(
             f"The {name} recording has {len(picks)} data channels (types: {sorted(set(types))}), "
             "all of them marked as bad."
-            if len(picks)
-            else f"The {name} recording has no data channels, only types {sorted(set(types))}; "
-            "raw.set_channel_types may be needed."
         )
     kinds = {types[channel] for channel in good}
     limits = {kind: limit for kind, limit in (reject or {}).items() if kind in kinds}

@@ -1,6 +1,7 @@
 """CouplingDelay: delays without labels, and the contract around them."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import torch
 
 from mmcontrast import CouplingDelay, Modalities
 from mmcontrast.augmentation import GaussianNoise, Recrop, make_augmentation
+
+pytestmark = pytest.mark.filterwarnings("ignore:CouplingDelay is fitted on")
 
 RATES = {"eeg": 10.0, "fnirs": 5.0}
 
@@ -192,6 +195,7 @@ def sequences(**shapes):
             sequences(a=(2, 50), b=(2, 50)),
             "leave Recrop out",
         ),
+        ({"augmentation": Recrop(5, margin=1)}, sequences(a=(2, 50), b=(2, 50)), "leave Recrop"),
         ({}, sequences(a=(2, 50), b=(50,)), r"modality 'b' has rows of shape \(50,\)"),
         ({}, sequences(a=(2, 50)), "exactly 2 modalities, but found 1"),
         ({}, sequences(a=(2, 50), b=(2, 50), c=(2, 50)), "exactly 2 modalities, but found 3"),
@@ -202,6 +206,27 @@ def sequences(**shapes):
 def test_what_cannot_be_timed_is_refused(params, X, message):
     with pytest.raises(ValueError, match=message):
         CouplingDelay(**{"sfreq": 5.0, "max_epochs": 1} | params).fit(X)
+
+
+def test_flat_sequences_are_refused():
+    X, _, _ = make_events(60)
+    flat = np.random.default_rng(0).normal(size=(60, 3, 1)).repeat(40, axis=2)
+    with pytest.raises(ValueError, match="modality 'fnirs': every channel is flat"):
+        CouplingDelay(**SMALL).fit(X.assign(fnirs=flat))
+    some = X["fnirs"].copy()
+    some[:, 1:] = 0
+    CouplingDelay(**SMALL | {"max_epochs": 1}).fit(X.assign(fnirs=some))
+
+
+def test_few_trials_are_warned_of():
+    X, _, _ = make_events(50)
+    message = "CouplingDelay is fitted on 49 rows. With fewer than 50 trials.* Collect more trials"
+    with pytest.warns(UserWarning, match=message) as caught:
+        CouplingDelay(**SMALL | {"max_epochs": 1}).fit(X[:49])
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="CouplingDelay is fitted on")
+        CouplingDelay(**SMALL | {"max_epochs": 1}).fit(X)
 
 
 def test_plain_columns_are_two_sequences():

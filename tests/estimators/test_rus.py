@@ -6,7 +6,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression, RidgeCV
 
 from mmcontrast import Modalities, RUSDecomposer
-from mmcontrast.augmentation import GaussianNoise, make_augmentation
+from mmcontrast.augmentation import GaussianNoise, Recrop, make_augmentation
 from mmcontrast.losses import HybridObjective
 
 PARTS = ("R_eeg", "R_fnirs", "U_eeg", "U_fnirs", "S")
@@ -297,8 +297,40 @@ def test_parameters_that_do_not_fit(X, params, message):
 
 
 def test_few_trials_are_warned_of(X):
-    with pytest.warns(UserWarning, match="fitted on 40 rows. With fewer than 50 trials"):
+    message = "fitted on 40 rows. With fewer than 50 trials.*600 trials the right part held a litt"
+    with pytest.warns(UserWarning, match=message) as caught:
         make().fit(X[:40])
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("augmentation", [Recrop(10, 0.5), make_augmentation(joint=Recrop(10))])
+def test_augmentation_must_not_shorten_rows(X, augmentation):
+    X = X.assign(fnirs=np.random.default_rng(0).normal(size=(60, 2, 40)))
+    with pytest.raises(ValueError, match=r"leave Recrop.* set timing=True with margin="):
+        make(augmentation=augmentation).fit(X)
+
+
+def test_sequences_that_never_change_are_refused(X):
+    flat = np.random.default_rng(0).normal(size=(60, 3, 1)).repeat(40, axis=2)
+    with pytest.raises(ValueError, match="modality 'eeg': every channel is flat"):
+        make().fit(X.assign(eeg=flat))
+    some = X["eeg"].copy()
+    some[:, 1:] = 0
+    make(max_epochs=1).fit(X.assign(eeg=some))
+
+
+def test_padding_and_absent_rows_are_no_change():
+    rng = np.random.default_rng(0)
+    lengths, there = 20 - np.arange(60) % 3, np.arange(60) % 4 > 0
+    values = np.where(np.arange(20) < lengths[:, None, None], rng.normal(size=(60, 2, 1)), 0)
+    values[~there] = rng.normal(size=(15, 2, 20))
+    X = Modalities(
+        {"eeg": values, "fnirs": rng.normal(size=(60, 6))},
+        lengths={"eeg": lengths},
+        presence={"eeg": there},
+    )
+    with pytest.raises(ValueError, match="modality 'eeg': every channel is flat"):
+        make().fit(X)
 
 
 @pytest.mark.filterwarnings("error:RUSDecomposer is fitted on")

@@ -186,6 +186,12 @@ def test_further_training_standardises_anew(rus, X):
     np.testing.assert_allclose([delay.mean(), delay.std()], [0, 1], atol=1e-3)
 
 
+def test_flat_sequences_have_no_times(X):
+    flat = np.broadcast_to(X["fnirs"][:, :, :1], X["fnirs"].shape).copy()
+    with pytest.raises(ValueError, match="modality 'fnirs': every channel is flat"):
+        make().fit(X.assign(fnirs=flat))
+
+
 def test_vectors_have_no_times(X):
     flat = Modalities(eeg=X["eeg"], fnirs=X["fnirs"][:, :, 0])
     with pytest.raises(ValueError, match="modality 'fnirs' has rows of shape"):

@@ -27,7 +27,9 @@ TIMING = {"sfreq": 1.0, "margin": 0.5, "hidden_dim": 4, "max_epochs": 1}
 
 # some checks fit data far from zero, which has almost no spread on the sphere
 @pytest.mark.filterwarnings("ignore:The embedding of .* hardly")
-@pytest.mark.filterwarnings("ignore:RUSDecomposer is fitted on")
+@pytest.mark.filterwarnings(
+    "ignore:RUSDecomposer is fitted on", "ignore:CouplingDelay is fitted on"
+)
 @parametrize_with_checks(
     [
         CoMM(**SMALL),

@@ -96,6 +96,17 @@ def test_embedding_draws_some_rows_where_it_is_told(X):
         PartEmbeddingDisplay.from_parts(parts, X[:, 0], parts=["C"])
 
 
+def test_embedding_of_complete_parts_needs_no_others():
+    rng = np.random.default_rng(0)
+    parts = {"U_eeg": rng.normal(size=(20, 3)), "S": np.full((20, 2), np.nan)}
+    display = PartEmbeddingDisplay.from_parts(parts, rng.normal(size=20), parts=["U_eeg"])
+    assert list(display.embeddings) == ["U_eeg"]
+    with pytest.raises(ValueError, match="'S' is NaN"):
+        PartEmbeddingDisplay.from_parts(parts, rng.normal(size=20))
+    with pytest.raises(ValueError, match="parts='U_egg' is no part"):
+        PartEmbeddingDisplay.from_parts(parts, rng.normal(size=20), parts=["U_egg"])
+
+
 def test_embedding_draws_classes_of_which_one_row_is_left(X):
     condition = np.where(np.arange(len(X)) < 1, "rare", "common")
     display = PartEmbeddingDisplay({"A": X[:, :2]}, condition).plot()

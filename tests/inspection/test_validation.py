@@ -202,6 +202,45 @@ def test_groups_with_larger_signals_do_not_matter_within_groups():
     assert within.p_value < 0.01
 
 
+@pytest.fixture(scope="module")
+def incomplete(data):
+    """fNIRS is absent in rows 5, 6 and 7."""
+    parts = {name: values.copy() for name, values in data[0].items()}
+    for name in ("R_fnirs", "U_fnirs", "S"):
+        parts[name][5:8] = np.nan
+    return parts
+
+
+def test_load_correlation_refuses_rows_without_the_part(incomplete, data):
+    message = "'U_fnirs' is NaN.* in 3 of 400 rows .*row 5.*Pass only the rows that have all"
+    load = data[1]["load"]
+    with pytest.raises(ValueError, match=message):
+        load_correlation(incomplete, load)
+    with pytest.raises(ValueError, match=message):
+        load_correlation(Decomposer(), load, X=incomplete["U_fnirs"])
+    rest = np.r_[:5, 8:400]
+    found = load_correlation(Decomposer(), load[rest], X=incomplete["U_fnirs"][rest])
+    assert np.isfinite(found.value)
+    assert load_correlation(incomplete, load, part="U_eeg").p_value > 0.01
+
+
+def test_parts_that_are_not_asked_for_may_be_incomplete(incomplete, data):
+    parts, factors, groups = data
+    options = {"groups": groups, "random_state": 0}
+    for call in (
+        lambda p: decoding_score(p, factors["state"], "U_eeg", **options),
+        lambda p: redundancy_difference(p, factors["event"], ("R_eeg", "U_eeg"), **options),
+        lambda p: uniqueness_gain(p, factors["state"], "U_eeg", rivals=["R_eeg"], **options),
+    ):
+        assert call(incomplete).value == call(parts).value
+    with pytest.raises(ValueError, match="'U_fnirs' is NaN"):
+        decoding_score(incomplete, factors["load"], "U_fnirs")
+    with pytest.raises(ValueError, match="is NaN"):
+        uniqueness_gain(incomplete, factors["state"], "U_eeg")
+    with pytest.raises(ValueError, match=r"rivals='R_egg' is no part.*Did you mean 'R_eeg'"):
+        uniqueness_gain(parts, factors["state"], "U_eeg", rivals=["R_egg"])
+
+
 parts = {"U_eeg": np.random.default_rng(0).normal(size=(20, 2)), "S": np.ones((20, 1))}
 y = parts["U_eeg"][:, 0]
 

@@ -134,7 +134,7 @@ def test_bad_channels_and_those_without_data(recordings, events):
         epochs_from_raws(eeg, fnirs, events)
     fnirs.set_channel_types({"0": "misc", "1": "misc"}, verbose="error")
     eeg.info["bads"] = []
-    with pytest.raises(ValueError, match=r"fnirs recording has no data channels.*\['misc'\]"):
+    with pytest.raises(ValueError, match=r"raw_fnirs has no fNIRS channels.*\['misc'\]"):
         epochs_from_raws(eeg, fnirs, events)
 
 
@@ -178,6 +178,8 @@ def test_clock_that_does_not_fit():
         estimate_clock(ONSETS, 2 * ONSETS)
     with pytest.raises(ValueError, match="same events"):
         estimate_clock([], [])
+    with pytest.raises(ValueError, match=r"1 event\(s\) are NaN or infinite, first of event 2"):
+        estimate_clock(ONSETS, np.where(np.arange(13) == 2, np.nan, ONSETS))
 
 
 # molar extinction at 760 and 850 nm in 1/(M cm), S. Prahl's tabulation, decadic
@@ -275,6 +277,44 @@ def test_channels_without_heartbeat_become_bad():
     assert haemoglobin_from_raw(both, min_coupling=None).info["bads"] == ["S1_D1 hbo", "S1_D1 hbr"]
 
 
+def two_pairs(sfreq=FNIRS_SFREQ):
+    rng = np.random.default_rng(0)
+    names = [f"S{k}_D1 {wavelength}" for k in (1, 2) for wavelength in (760, 850)]
+    info = mne.create_info(names, sfreq, "fnirs_cw_amplitude")
+    for channel in info["chs"]:
+        channel["loc"][3:9] = 0, 0, 0, 0.03, 0, 0
+        channel["loc"][9] = float(channel["ch_name"][-3:])
+    light = 1 + 0.01 * rng.normal(size=(2, 600)).repeat(2, axis=0)
+    return mne.io.RawArray(light, info, verbose="error")
+
+
+def test_samples_that_are_not_finite():
+    light = two_pairs()
+    light._data[1, 5:8] = np.nan
+    message = r"so many of 600 by channel: {'S1_D1 850': 3}.*raw.crop.*interpolate.*mark"
+    with pytest.raises(ValueError, match=message):
+        haemoglobin_from_raw(light, min_coupling=None)
+    light.info["bads"] = ["S1_D1 850"]
+    found = haemoglobin_from_raw(light)
+    assert found.info["bads"] == ["S1_D1 hbo", "S1_D1 hbr"]
+    assert np.isfinite(found.get_data()[2:]).all()
+
+
+@pytest.mark.parametrize("dropped", [["S1_D1 850"], ["S1_D1 850", "S2_D1 760"]])
+def test_pairs_that_lack_a_wavelength(dropped):
+    light = two_pairs().drop_channels(dropped)
+    with pytest.raises(ValueError, match=r"pair 'S1_D1' has 1 of 2 wavelengths: 760 nm"):
+        haemoglobin_from_raw(light)
+
+
+def test_sampling_rates_too_low_for_a_heartbeat():
+    for sfreq in (2.0, 3.2):
+        with pytest.raises(ValueError, match=f"found sfreq={sfreq:g}. Pass min_coupling=None"):
+            haemoglobin_from_raw(two_pairs(sfreq))
+    assert haemoglobin_from_raw(two_pairs(2.0), min_coupling=None).info["bads"] == []
+    assert haemoglobin_from_raw(two_pairs(3.6)).info["bads"] == []
+
+
 def test_recordings_that_hold_no_haemoglobin():
     with pytest.raises(ValueError, match=r"no fNIRS channels, but channels of type \['eeg'\]"):
         haemoglobin_from_raw(raw_of(np.zeros((2, 100)), 10.0, "eeg"))
@@ -305,6 +345,54 @@ def test_event_ids_that_do_not_occur(recordings, events):
         epochs_from_raws(*recordings, event_id={"task": 1, "rset": 2})
     with pytest.raises(ValueError, match="no event to cut.*'tsk'.*Did you mean 'task'"):
         epochs_from_raws(*recordings, event_id={"tsk": 1})
+
+
+@pytest.mark.parametrize("event_id", [2, [2], np.int64(2), np.array([2]), (2,), {"b": 2}])
+def test_codes_of_events_in_any_form(recordings, events, event_id):
+    pair = epochs_from_raws(*recordings, events, event_id=event_id)
+    assert pair[1].selection.tolist() == [1, 3, 5, 7, 9, 11]
+    assert list(pair[0].event_id.values()) == [2]
+    assert list(pair[0].event_id) == (["b"] if isinstance(event_id, dict) else ["2"])
+    assert len(epochs_from_raws(*recordings, events, event_id=[2, 1])[0]) == len(events)
+
+
+@pytest.mark.parametrize("event_id", ["task", ["task"], np.array(["task"])])
+def test_names_of_annotations_in_any_form(recordings, event_id):
+    names = np.where(np.arange(len(ONSETS)) % 2, "rest", "task")
+    recordings[0].set_annotations(mne.Annotations(ONSETS, 0, names))
+    pair = epochs_from_raws(*recordings, event_id=event_id)
+    np.testing.assert_allclose(pair[0].get_data()[:, 0, 40], 1e-6 * ONSETS[::2])
+    assert pair[0].event_id == pair[1].event_id == {"task": 1}
+    both = epochs_from_raws(*recordings, event_id=["task", "rest"])
+    assert both[0].event_id == {"task": 1, "rest": 2}
+    np.testing.assert_array_equal(both[0].events[:, 2], np.arange(len(ONSETS)) % 2 + 1)
+
+
+def test_event_ids_of_the_wrong_kind(recordings, events):
+    for event_id in ("task", ["task", 1], {"task": "1"}, {1: 1}, 1.5):
+        with pytest.raises(TypeError, match=r"does not choose events; events have codes"):
+            epochs_from_raws(*recordings, events, event_id=event_id)
+    recordings[0].set_annotations(mne.Annotations(ONSETS, 0, "task"))
+    for event_id in (1, [1], ["task", 1]):
+        with pytest.raises(TypeError, match="annotations, which have names"):
+            epochs_from_raws(*recordings, event_id=event_id)
+    with pytest.raises(ValueError, match="no event to cut.*'tsk'.*Did you mean 'task'"):
+        epochs_from_raws(*recordings, event_id="tsk")
+
+
+@pytest.mark.parametrize("name", ["clock_offset", "clock_drift"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_clocks_that_are_not_finite(recordings, events, name, value):
+    with pytest.raises(ValueError, match=f"{name}={value} has to be finite"):
+        epochs_from_raws(*recordings, events, **{name: value})
+
+
+def test_recordings_in_the_wrong_order(recordings, events):
+    eeg, fnirs = recordings
+    with pytest.raises(ValueError, match=r"raw_eeg has no EEG.*\['hbo', 'hbr'\].*comes first"):
+        epochs_from_raws(fnirs, eeg, events)
+    with pytest.raises(ValueError, match=r"raw_fnirs has no fNIRS.*\['eeg'\].*set_channel_types"):
+        epochs_from_raws(eeg, eeg, events)
 
 
 def test_events_that_are_not_used_may_fall_on_one_sample(recordings, events):
