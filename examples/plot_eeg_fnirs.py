@@ -362,7 +362,34 @@ print(selectivity(nonlinear, home))
 # ``SEED`` draws subjects, trials and networks. Over three of its values, the selectivity was .51 to
 # .58 in the same and .46 to .54 in other subjects (.14 to .16 without training), and S told `xor`
 # better than all other parts together by .27 to .51.
+
+# %%
+# How long the blood follows the brain
+# ------------------------------------
 #
+# For the delay, epochs with a margin are needed, here of one second on both sides.
+# :class:`~mmcontrast.CouplingDelay` moves windows by known seconds and learns what moves with them:
+# the time of the event in each modality. Nobody tells it when the event was. The difference of the
+# two times is the delay, up to its mean, with an uncertainty for each trial.
+
+from mmcontrast import CouplingDelay
+
+X_long, planted_long, _ = make_neurovascular(2400, 12, margin=1.0, random_state=SEED)
+rates = {"eeg": about["eeg_sfreq"], "fnirs": about["fnirs_sfreq"]}
+timing = CouplingDelay(rates, margin=1.0, max_epochs=8, random_state=SEED).fit(X_long[train])
+*_, delay, uncertainty = timing.transform(X_long[test]).T
+true_delay = planted_long["delay"][test] - planted_long["delay"][train].mean()
+error = delay - true_delay
+r2 = 1 - np.mean(error**2) / np.var(true_delay)
+print(f"error {np.sqrt(np.mean(error**2)):.2f} s, R2 {r2:.2f}")
+
+delay_figure, ax = plt.subplots(figsize=(4.6, 3.8), layout="constrained")
+dots = ax.scatter(true_delay, delay, c=uncertainty, s=8, vmax=np.quantile(uncertainty, 0.95))
+ax.axline((0, 0), slope=1, color="k", linewidth=0.8)
+ax.set(xlabel="planted delay less its mean (s)", ylabel="delay from unlabelled trials (s)")
+delay_figure.colorbar(dots, label="uncertainty (s)")
+
+# %%
 # A look at the trials
 # --------------------
 #
@@ -454,6 +481,7 @@ if "sphinx_gallery" not in sys.modules:
         "light": light_figure,
         "trials": trial_figure,
         "matrix": matrix_figure,
+        "delay": delay_figure,
         "embedding": embedding.figure_,
         "physiology": physiology_figure,
         "topography": topography_figure,

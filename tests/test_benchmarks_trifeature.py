@@ -145,3 +145,41 @@ def test_promises_are_read_from_the_best_block(shared, toy):
         "Cross U at most 30: 31.0, not kept; 900 s of one core: 950 s, not kept."
     )
     assert report.promises(result | {"experiment": "table4"}) == ""
+
+
+def test_time_in_convolutions_goes_by_the_names_of_kernels(shared):
+    gpu = import_module("gpu")
+    names = {
+        "sm90_xmma_fprop_implicit_gemm_bf16": 3,
+        "cudnn::bn_fw_tr": 1,
+        "void at::native::vectorized_elementwise_kernel": 10,
+        "ampere_sgemm_128x64_nn": 20,
+    }
+    kernels = [SimpleNamespace(key=k, self_device_time_total=1e6 * t) for k, t in names.items()]
+    assert gpu.convolution_seconds(kernels) == 3
+
+
+def test_the_paper_scale_wants_a_gpu(shared, monkeypatch, tmp_path, capsys):
+    gpu = import_module("gpu")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("sys.argv", ["gpu.py", "--work", str(tmp_path / "runs")])
+    assert gpu.main() == 1
+    assert "No GPU found" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_call_ends_when_its_slice_is_over(shared, monkeypatch, tmp_path, capsys):
+    gpu = import_module("gpu")
+
+    def run_experiment(*arguments, **kept):
+        raise gpu.OutOfTime
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr(gpu, "profile", lambda *arguments: {"step_seconds": 1.0})
+    monkeypatch.setattr(gpu, "environment", dict)
+    monkeypatch.setattr(gpu, "run_experiment", run_experiment)
+    out = ("--out", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["gpu.py", "--work", str(tmp_path / "runs"), *out])
+    assert gpu.main() == gpu.LEFT == 75
+    assert "run again" in capsys.readouterr().err
+    assert (tmp_path / "gpu_profile.json").exists()
