@@ -177,6 +177,7 @@ def test_a_call_ends_when_its_slice_is_over(shared, monkeypatch, tmp_path, capsy
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr(gpu, "profile", lambda *arguments: {"step_seconds": 1.0})
     monkeypatch.setattr(gpu, "environment", dict)
+    monkeypatch.setattr(gpu, "write_json", lambda path, found: path.write_text(str(found)))
     monkeypatch.setattr(gpu, "run_experiment", run_experiment)
     out = ("--out", str(tmp_path))
     monkeypatch.setattr("sys.argv", ["gpu.py", "--work", str(tmp_path / "runs"), *out])
