@@ -98,7 +98,7 @@ class RUSDecomposer(BaseParts):
         Parts that ``transform`` returns, in this order. None: all, as they are named above. They
         are all trained, so others may be chosen after the fit.
     supervised : bool, default=False
-        Whether labels say what belongs into which part, as an upper bound of what can be reached.
+        Whether labels say what belongs into which part: what the same networks reach with labels.
         Only with "balanced".
     targets : dict of str to list or None, default=None
         If supervised, for "R", "U_<name>" and "S" the columns of y, by number or name, that the
