@@ -100,11 +100,11 @@ class CouplingDelay(BaseContrastive):
     two modalities best comes second, as it says where to look in the first: fNIRS after EEG.
 
     On :func:`~mmcontrast.datasets.make_neurovascular` with a margin of 1 s, tested on 2 000 trials
-    of other subjects (single seeds), the root mean squared error of the delay is 0.13 s after 5
-    epochs with 6 000 trials (R² .82, slope 1.00), 0.14 s after 10 with 2 000 (R² .81, slope 1.00)
-    and 0.21 s after 30 with 600 (R² .62, slope .96). With 2 000 trials or more, no other factor
-    explains more than .4 % of it, and the error of the most certain tenth of the trials is about
-    half of that of the least certain one.
+    of other subjects (``benchmarks/coupling_delay.py``, three random states), the root mean squared
+    error of the delay about its mean is 0.12 s after 5 epochs with 6 000 trials (R² .82, slope
+    .97), 0.14 s after 10 with 2 000 (R² .75, slope .98) and 0.24 s after 30 with 600 (R² .34, slope
+    .92). No other factor explains more than 2 % of it, and the error of the most certain tenth of
+    the trials is about half of that of the least certain one.
 
     Plain 2-D input is two sequences of one channel, by default the halves of the columns.
 

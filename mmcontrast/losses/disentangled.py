@@ -50,9 +50,9 @@ class DisentangledObjective(nn.Module):
     -----
     How far it succeeds depends on the data. In the benchmark of the parts a linear model reads
     little of one kind in parts of the other where modalities are linear mixtures, heads are small
-    and there are no labels (R² of .24 and .28 for unique latents in shared parts, .08 and .23 for
+    and there are no labels (R² of .25 and .28 for unique latents in shared parts, .08 and .15 for
     shared ones in unique parts). With labels, the shared parts tell unique latents with an R² of
-    .77 and .56, and of nonlinear mixtures a shared part tells .35 of unique and .53 of shared
+    .61 and .53, and of nonlinear mixtures a shared part tells .33 of unique and .52 of shared
     latents, and a unique part not much of either.
 
     Examples
