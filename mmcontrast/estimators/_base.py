@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from sklearn.base import (
     BaseEstimator,
-    TransformerMixin,
     _fit_context,
     clone,
 )
@@ -106,7 +105,6 @@ _FREE = {
 class BaseContrastive(
     EmbeddingMixin,
     SavableMixin,
-    TransformerMixin,
     BaseEstimator,
     metaclass=ABCMeta,
 ):

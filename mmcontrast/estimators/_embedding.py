@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import ClassNamePrefixFeaturesOutMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ..modalities import Modalities
@@ -21,7 +21,7 @@ _EMBED_BYTES = 2**24
 _FEWEST_ROWS = 16
 
 
-class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin):
+class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """``transform``, and the names of its columns, of an estimator with a trained network."""
 
     net_: ContrastiveNet
