@@ -144,6 +144,6 @@ for i, (name, found) in enumerate(zip(estimators, answers, strict=True)):
         bar.set_label(name if j == 0 else None)
 for j, chance in enumerate((0.1, 0.1, 0.5)):
     ax.hlines(chance, j - 0.45, j + 0.45, color="k", linestyle="--", linewidth=1)
-ax.set(xticks=range(3), xticklabels=questions, ylabel="test accuracy", ylim=(0, 1))
-ax.legend(loc="upper right")
+ax.set(xticks=range(3), xticklabels=questions, ylabel="test accuracy", ylim=(0, 1.1))
+ax.legend(loc="upper center", ncols=4, frameon=False)
 plt.show()
