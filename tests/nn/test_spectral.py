@@ -131,3 +131,20 @@ def test_fixed_features_of_vectors_are_standardised():
     raw.prepare(x)
     torch.testing.assert_close(raw(x), x)
     torch.testing.assert_close(raw.summary(x), features.summary(features(x)))
+
+
+def test_kinds_of_features_are_summed_up_apart():
+    """What shows in the maxima alone changes none of the components of the means."""
+    generator = torch.Generator().manual_seed(0)
+    features = FixedFeatures((3, 200))
+    features.prepare(torch.randn(100, 3, 200, generator=generator))
+    x = torch.randn(20, *features.output_shape, generator=generator)
+    burst = x.clone()
+    burst[:, 0, 5] += 8
+    burst[:, 0, 40] -= 8
+    n_kinds = 4
+    before, after = (
+        z.chunk(n_kinds, dim=1) for z in (features.summary(x), features.summary(burst))
+    )
+    torch.testing.assert_close(after[0], before[0], atol=1e-4, rtol=0)
+    assert (after[1] - before[1]).abs().amax() > 0.1
