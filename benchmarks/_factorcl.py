@@ -124,6 +124,8 @@ _BASELINES: dict[str, Callable[..., Any]] = {
     "SupCon": SupervisedContrastive,
     "CoMM": CoMM,
 }
+# how far labels get the same encoders: those of both modalities in one loss, or of each in its own
+LABELLED = {"labels, both at once": True, "labels, each apart": False}
 SUPERVISED = ("FactorCL-SUP", "FactorCL-SUP-disentangled", "SupCon")
 
 
@@ -154,12 +156,47 @@ def untrained(setting: Setting, seed: int, X: Modalities) -> Parts:
     """Outputs of encoders with random weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder = build_pooled_encoder(
-            X.row_shapes,
-            setting.embed_dim,
-            encoders=partial(make_encoder, hidden_dims=setting.hidden_dims),
+        return encode(_random_encoders(setting, X), X)
+
+
+def labelled(setting: Setting, seed: int, problem: Problem, y: np.ndarray, both: bool) -> Parts:
+    """Outputs of encoders under a linear classifier of both, or under one each.
+
+    They are trained for the epochs of FactorCL-SUP.
+    """
+    names, n_classes = problem.X.names, len(np.unique(y))
+    groups = [names] if both else [(name,) for name in names]
+    options = {**setting.common, **setting.training.get("FactorCL-SUP", {})}
+    X = {name: torch.from_numpy(np.ascontiguousarray(problem.X_train[name])) for name in names}
+    target = torch.from_numpy(y).long()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoder = _random_encoders(setting, problem.X)
+        readouts = torch.nn.ModuleList(
+            torch.nn.Linear(len(group) * setting.embed_dim, n_classes) for group in groups
         )
-    return encode(encoder, X)
+        weights = [*encoder.parameters(), *readouts.parameters()]
+        optimizer = torch.optim.Adam(weights, options["learning_rate"])
+        for _ in range(options["max_epochs"]):
+            for rows in torch.randperm(len(target)).split(options["batch_size"]):
+                z = encoder(View({name: x[rows] for name, x in X.items()}))
+                logits = [
+                    readout(torch.cat([z[name] for name in group], dim=1))
+                    for group, readout in zip(groups, readouts, strict=True)
+                ]
+                losses = [torch.nn.functional.cross_entropy(part, target[rows]) for part in logits]
+                optimizer.zero_grad()
+                torch.stack(losses).sum().backward()
+                optimizer.step()
+    return encode(encoder, problem.X)
+
+
+def _random_encoders(setting: Setting, X: Modalities) -> torch.nn.Module:
+    return build_pooled_encoder(
+        X.row_shapes,
+        setting.embed_dim,
+        encoders=partial(make_encoder, hidden_dims=setting.hidden_dims),
+    )
 
 
 # ------------------------------------------------------------------------------- probes
@@ -233,6 +270,7 @@ def _evaluate(
     setting: Setting, method: str, seed: int, ratios: Sequence[float | None]
 ) -> dict[str, Any]:
     problem = make_problem(setting, seed, ratios)
+    y = problem.labels[label_name(ratios[0])][: problem.n_train]
     start, n_epochs = time.process_time(), 0
     if method == "raw inputs":
         found = {method: {name: problem.X[name] for name in problem.X.names}}
@@ -240,8 +278,9 @@ def _evaluate(
         found = {method: untrained(setting, seed, problem.X)}
     elif method == "latents":
         found = {method: dict(problem.latents)}
+    elif method in LABELLED:
+        found = {method: labelled(setting, seed, problem, y, both=LABELLED[method])}
     else:
-        y = problem.labels[label_name(ratios[0])][: problem.n_train]
         estimator = build(setting, method, seed)
         estimator.fit(problem.X_train, y if method in SUPERVISED else None)
         n_epochs = estimator.n_iter_

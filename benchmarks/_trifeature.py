@@ -19,7 +19,13 @@ from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
 
 from mmcontrast import CoMM, CrossModal, CrossSelf, FactorCL, Modalities
-from mmcontrast.augmentation import ModalityAugmentation, SimCLRAugmentation
+from mmcontrast.augmentation import (
+    Augmentation,
+    Compose,
+    ModalityAugmentation,
+    SimCLRAugmentation,
+    Translate,
+)
 from mmcontrast.datasets import make_trifeature, make_trifeature_pairs
 from mmcontrast.nn import CNNEncoder
 
@@ -33,11 +39,18 @@ _TRAIN, _PROBE, _SYNERGY, _TEST, _BALANCED = range(5)
 _UNTRAINED_ROWS = 2560
 PROBE_C = (0.001, 0.01, 0.1, 1.0)
 _PCA_COMPONENTS = 128
+# of the canvas; as far as a shift moves an image at most
+_SHIFT = 5 / 32
+_BACKGROUND = 128 / 255
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Sizes of the images, the networks and their training."""
+    """Sizes of the images, the networks and their training.
+
+    `augmentation` is that of both images, as :func:`augmentation_of` reads it; `with_crop` takes
+    its place where the strength of the crop is what is asked.
+    """
 
     name: str
     image_size: int
@@ -47,7 +60,8 @@ class Scale:
     n_seeds: int
     n_train: int = 10_000
     n_test: int = 4_096
-    augmentation: tuple[str, ...] | str = "all"
+    augmentation: str = "all"
+    with_crop: str = "all"
     training: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -78,8 +92,10 @@ CPU = Scale(
     },
     min_scale=0.7,
     n_seeds=3,
-    # colours are one of the factors: a jitter of them is no augmentation that keeps what is asked
-    augmentation=("crop", "flip"),
+    # colours are one of the factors, and a crop that is scaled to 32 px blurs the textures: neither
+    # keeps what is asked
+    augmentation="shift+flip",
+    with_crop="crop+flip",
     training={
         "FactorCL": {"learning_rate": 3e-4},
         "CoMM, interaction": {"interaction_dim": 1024},
@@ -169,16 +185,25 @@ def build(scale: Scale, run: Run, seed: int, **given: Any) -> Any:
 
 
 def augmentation(scale: Scale, run: Run) -> ModalityAugmentation:
-    """SimCLR's augmentation of both images, or the parts of it that the scale or the run says."""
+    """Augmentation of both images that the run says, or else the scale."""
+    usual = scale.augmentation if run.min_scale is None else scale.with_crop
     min_scale = scale.min_scale if run.min_scale is None else run.min_scale
+    chosen = zip(NAMES, run.augmentations or (usual, usual), strict=True)
     return ModalityAugmentation(
-        [
-            (name, None if parts == "none" else SimCLRAugmentation(parts, min_scale=min_scale))
-            for name, parts in zip(
-                NAMES, run.augmentations or 2 * (scale.augmentation,), strict=True
-            )
-        ]
+        [(name, augmentation_of(parts, min_scale, scale.image_size)) for name, parts in chosen]
     )
+
+
+def augmentation_of(parts: str, min_scale: float, image_size: int) -> Augmentation | None:
+    """Nothing ("none"), "all" or "all_but_crop" of SimCLR's, or parts like "shift+flip"."""
+    if parts == "none":
+        return None
+    if parts.startswith("all"):
+        return SimCLRAugmentation(parts, min_scale=min_scale)
+    names = parts.split("+")
+    shift = [Translate(_SHIFT * image_size, fill=_BACKGROUND)] if "shift" in names else []
+    rest = [name for name in names if name != "shift"]
+    return Compose([*shift, SimCLRAugmentation(rest, min_scale=min_scale)])
 
 
 # ------------------------------------------------------------------------------- probes

@@ -93,8 +93,10 @@ def as_markdown(result: Mapping[str, Any]) -> str:
 def augmentation_of(experiment: str, scale: Mapping[str, Any]) -> str:
     if experiment == "table5":
         return f"as the rows say (crops from {scale['min_scale']:g} of the area)"
-    parts = scale["augmentation"]
-    named = "all parts of SimCLR's" if parts == "all" else " and ".join(parts)
+    parts = scale["with_crop" if experiment == "figure7" else "augmentation"]
+    named = "all parts of SimCLR's" if parts == "all" else parts.replace("+", " and ")
+    if parts != "all" and "crop" not in parts:
+        return f"by {named}"
     crops = "as the rows say" if experiment == "figure7" else f"from {scale['min_scale']:g}"
     return f"by {named} (crops of the area {crops})"
 

@@ -1,8 +1,8 @@
 """Accuracy of FactorCL and its rivals in the synthetic experiment that its authors published.
 
 That task is linear and noise-free: a logistic regression of the raw inputs solves it, and one of
-untrained encoders nearly does. The table shows those two rows beside the methods;
-``factorcl_figure1.py`` has a harder problem. Run it with::
+untrained encoders nearly does. The table shows those two rows beside the methods, and what labels
+make of the same encoders; ``factorcl_figure1.py`` has a harder problem. Run it with::
 
     python benchmarks/factorcl_synthetic.py --quick
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _factorcl import Setting, at_size, described, evaluate
+from _factorcl import LABELLED, Setting, at_size, described, evaluate
 from _report import (
     RESULTS,
     environment,
@@ -45,8 +45,9 @@ METHODS = (
     "SupCon",
     "FactorCL-SSL",
     "FactorCL-SUP",
+    *LABELLED,
 )
-ROWS = (*METHODS[:6], "OurCL-SSL", "FactorCL-SSL", "OurCL-SUP", "FactorCL-SUP")
+ROWS = (*METHODS[:6], "OurCL-SSL", "FactorCL-SSL", "OurCL-SUP", "FactorCL-SUP", *LABELLED)
 CALLED = {"CrossModal": "CrossModal (SimCLR)", "CrossSelf": "CrossSelf (Cross+self)"}
 # for factorcl_parts.py: its steps take a tenth of the time
 _DISENTANGLED = {"head_dim": 64, "max_epochs": 20, "learning_rate": 1e-3, "schedule": "cosine"}
@@ -126,7 +127,11 @@ def as_markdown(result: Mapping[str, Any]) -> str:
         ± standard deviation over {len(result["seeds"])} seed(s), each with a mixing of its own.
         OurCL is the encoders' output of the fit of FactorCL: its objective is the same."""
     notes = """"Notebook": what the authors' notebook reports. Doing nothing ("raw inputs") beats
-        every method on this task: it says that a method trains, not which one is better."""
+        every method on this task: it says that a method trains, not which one is better. "Labels":
+        the same encoders, trained for the epochs of FactorCL-SUP to classify, under one linear
+        layer over both or under one layer each. The label depends on both modalities: encoders
+        that each learn to tell it alone keep no more of it than untrained ones, and the terms
+        I(X1; Y) and I(X2; Y) of FactorCL-SUP ask each encoder for just that."""
     return f"""# FactorCL: the authors' synthetic experiment
 
 {paragraph(problem)}

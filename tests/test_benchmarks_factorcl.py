@@ -2,12 +2,15 @@
 
 import json
 import math
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+
+from mmcontrast import Modalities
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
@@ -74,6 +77,25 @@ def test_ratios_change_the_labels_alone(shared, benchmark):
     assert np.array_equal(problem.labels["1.0"], alone.labels["1.0"])
     assert (problem.labels["0.0"] != problem.labels["1.0"]).mean() > 0.2
     assert len(problem.X_train) == 300
+
+
+def test_labels_reach_an_encoder_through_its_own_modality_alone_if_apart(shared, benchmark):
+    setting = shared.at_size(
+        benchmark("factorcl_synthetic").QUICK,
+        n_train=300,
+        n_test=100,
+        hidden_dims=(8,),
+        embed_dim=4,
+    )
+    problem = shared.make_problem(setting, 0, [None])
+    y = problem.labels["label"][:300]
+    noise = np.random.default_rng(0).normal(size=problem.X["x2"].shape).astype(np.float32)
+    other = replace(problem, X=Modalities(x1=problem.X["x1"], x2=noise))
+    for both in (True, False):
+        first, second = (
+            shared.labelled(setting, 0, given, y, both=both)["x1"] for given in (problem, other)
+        )
+        assert np.array_equal(first, second) != both
 
 
 def test_our_cl_is_the_encoders_output_of_the_same_objective(shared, benchmark):
