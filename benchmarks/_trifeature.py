@@ -39,6 +39,8 @@ _TRAIN, _PROBE, _SYNERGY, _TEST, _BALANCED = range(5)
 _UNTRAINED_ROWS = 2560
 PROBE_C = (0.001, 0.01, 0.1, 1.0)
 _PCA_COMPONENTS = 128
+# columns of an embedding with products that are probed on their own, too
+_BLOCKS = {"CLS": "fused", "products": "*".join(NAMES)}
 # of the canvas; as far as a shift moves an image at most
 _SHIFT = 5 / 32
 _BACKGROUND = 128 / 255
@@ -245,26 +247,23 @@ def _classifier(C: float, tol: float) -> Any:
     return make_pipeline(StandardScaler(), LogisticRegression(C=C, tol=tol, max_iter=300))
 
 
-def embedder(estimator: Any, columns: slice = slice(None)) -> Callable[[Modalities], np.ndarray]:
-    """The embedding of a fitted estimator, or some columns of it."""
-    return lambda X: estimator.transform(X)[:, columns].astype(np.float32)
+def embedder(estimator: Any, part: str | None = None) -> Callable[[Modalities], np.ndarray]:
+    """The embedding of a fitted estimator, or a part of it."""
 
+    def embed(X: Modalities) -> np.ndarray:
+        Z = estimator.transform(X)
+        return (Z if part is None else estimator.split(Z)[part]).astype(np.float32)
 
-def blocks(scale: Scale, run: Run) -> dict[str, slice]:
-    """Columns of an embedding that are probed on their own, too, by name."""
-    if not run.method.endswith("interaction"):
-        return {}
-    width = {**scale.common, **run.changes}["embed_dim"]
-    return {"CLS": slice(width), "products": slice(width, None)}
+    return embed
 
 
 def probe_embedding(estimator: Any, pairs: Pairs, run: Run) -> dict[str, Any]:
-    """Scores of the embedding, and of its blocks."""
+    """Scores of the embedding, and of its blocks if it has products."""
+    blocks = _BLOCKS if run.method.endswith("interaction") else {}
     return {
         "scores": probe_all(embedder(estimator), pairs),
         "blocks": {
-            name: probe_all(embedder(estimator, columns), pairs)
-            for name, columns in blocks(pairs.scale, run).items()
+            name: probe_all(embedder(estimator, part), pairs) for name, part in blocks.items()
         },
     }
 

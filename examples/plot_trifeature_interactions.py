@@ -30,7 +30,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mmcontrast import CoMM, CrossModal, CrossSelf
-from mmcontrast.augmentation import SimCLRAugmentation, make_augmentation
+from mmcontrast.augmentation import Compose, HorizontalFlip, Translate, make_augmentation
 from mmcontrast.datasets import make_trifeature, make_trifeature_pairs
 
 data = make_trifeature(32)
@@ -58,10 +58,11 @@ fig.suptitle("Pairs: one shape, two textures, two colours")
 # ``CrossModal`` aligns one image with the other (CLIP), ``CrossSelf`` aligns in addition each image
 # with its own augmentation (SLIP), and ``CoMM`` aligns augmentations of the fused pair. Its
 # ``fusion="interaction"`` adds products of both images' codes to the embedding. An augmentation has
-# to keep what will be asked for: the crop is mild, because a shape does not survive a small one,
-# and there is no jitter of colours, because colour is one of the factors.
+# to keep what will be asked for. A crop that is scaled back to so few pixels blurs the texture, so
+# the images are moved instead, over their grey background; and there is no jitter of colours,
+# because colour is one of the factors.
 
-mild = SimCLRAugmentation(["crop", "flip"], min_scale=0.7)
+mild = Compose([Translate(5, fill=128 / 255), HorizontalFlip()])
 augmentation = make_augmentation(image1=mild, image2=mild)
 shared = dict(
     embed_dim=96,

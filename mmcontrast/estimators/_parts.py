@@ -14,7 +14,44 @@ from ..nn.multimodal import View
 from ._base import BaseContrastive
 
 
-class BaseParts(BaseContrastive):
+class SplitMixin:
+    """Takes embeddings apart by the names of their parts, which are in `_layout`."""
+
+    @property
+    def _layout(self) -> dict[str, tuple[tuple[str, ...], slice]]:
+        """Modalities and columns of each part of the embedding."""
+        raise NotImplementedError
+
+    def split(self, Z: Any) -> dict[str, np.ndarray]:
+        """Take an embedding apart.
+
+        Parameters
+        ----------
+        Z : array of shape (n_samples, n_features_out)
+            What :meth:`transform` returned.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Columns of each part by its name, in the order in which they stand in `Z`.
+
+        Raises
+        ------
+        ValueError
+            If `Z` has another number of columns.
+        """
+        check_is_fitted(self)
+        Z, layout = np.asarray(Z), self._layout
+        n_columns = list(layout.values())[-1][1].stop
+        if Z.ndim != 2 or Z.shape[1] != n_columns:
+            raise ValueError(
+                f"Z has shape {Z.shape}; expected what transform returns, of shape (n_samples, "
+                f"{n_columns})."
+            )
+        return {part: Z[:, where] for part, (_, where) in layout.items()}
+
+
+class BaseParts(SplitMixin, BaseContrastive):
     """Base of the transformers whose columns are parts with a name, made from some modalities.
 
     The objective has `parts`, a dict of part to its modality (or a tuple of several that it needs)
@@ -105,33 +142,6 @@ class BaseParts(BaseContrastive):
             ],
             dtype=object,
         )
-
-    def split(self, Z: Any) -> dict[str, np.ndarray]:
-        """Take an embedding apart.
-
-        Parameters
-        ----------
-        Z : array of shape (n_samples, n_features_out)
-            What :meth:`transform` returned.
-
-        Returns
-        -------
-        dict of str to ndarray
-            Columns of each part by its name, in the order in which they stand in `Z`.
-
-        Raises
-        ------
-        ValueError
-            If `Z` has another number of columns.
-        """
-        check_is_fitted(self)
-        Z = np.asarray(Z)
-        if Z.ndim != 2 or Z.shape[1] != self._n_features_out:
-            raise ValueError(
-                f"Z has shape {Z.shape}; expected what transform returns, of shape (n_samples, "
-                f"{self._n_features_out})."
-            )
-        return {part: Z[:, where] for part, (_, where) in self._layout.items()}
 
     def encode_modality(self, X: Any, name: str) -> np.ndarray:
         """Embed rows from one modality alone.

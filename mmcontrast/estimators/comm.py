@@ -13,12 +13,13 @@ from ..losses import CoMMObjective
 from ..nn import FUSIONS, InteractionFusion, ProjectionHead, View, build_multimodal_encoder
 from ._base import BaseContrastive
 from ._docs import fill_doc
+from ._parts import SplitMixin
 
 _LOSS_TERMS = {"joint", "modalities", "interaction"}
 
 
 @fill_doc
-class CoMM(BaseContrastive):
+class CoMM(SplitMixin, BaseContrastive):
     r"""Contrastive multimodal learning of shared, unique and synergistic information.
 
     Every modality has an encoder; a latent converter turns its output into tokens; a small
@@ -101,6 +102,8 @@ class CoMM(BaseContrastive):
     >>> comm.fit(X).get_feature_names_out()[[0, 15, 16, 40]]
     array(['comm0', 'comm15', 'comm_eeg*fnirs_0', 'comm_eeg*fnirs_24'],
           dtype=object)
+    >>> {part: z.shape[1] for part, z in comm.split(comm.transform(X)).items()}
+    {'fused': 16, 'eeg*fnirs': 25}
     """
 
     _history_terms = 'the terms "joint", "modality_<name>" and "interaction"'
@@ -246,16 +249,22 @@ class CoMM(BaseContrastive):
             modalities in between.
         """
         columns = super().get_feature_names_out(input_features)
-        fusion = self.net_.module_.encoder.fusion
-        if not isinstance(fusion, InteractionFusion):
-            return columns
-        prefix, names = type(self).__name__.lower(), list(self.modalities_)
-        products = [
-            f"{prefix}_{names[i]}*{names[j]}_{number}"
-            for (i, j), n in fusion.n_products.items()
-            for number in range(n)
-        ]
-        return np.array([*columns[: len(columns) - len(products)], *products], dtype=object)
+        prefix = type(self).__name__.lower()
+        _, *products = self._layout.items()
+        for part, (_, where) in products:
+            columns[where] = [f"{prefix}_{part}_{i}" for i in range(where.stop - where.start)]
+        return columns
+
+    @property
+    def _layout(self) -> dict[str, tuple[tuple[str, ...], slice]]:
+        fusion, names = self.net_.module_.encoder.fusion, tuple(self.modalities_)
+        products = fusion.n_products if isinstance(fusion, InteractionFusion) else {}
+        start = self._n_features_out - sum(products.values())
+        layout = {"fused": (names, slice(0, start))}
+        for (i, j), n in products.items():
+            layout[f"{names[i]}*{names[j]}"] = ((names[i], names[j]), slice(start, start + n))
+            start += n
+        return layout
 
     def _encode(self, module: CoMMObjective, view: View) -> torch.Tensor:
         return module.encoder(view)[0]

@@ -44,6 +44,16 @@ def test_products_are_named_and_zero_without_one_of_their_modalities(fitted, par
         assert (Z[np.ix_(there, columns)] != 0).any(1).all()
 
 
+def test_products_are_taken_apart_by_name(fitted, partial):
+    Z = fitted.transform(partial)
+    parts = fitted.split(Z)
+    assert list(parts) == ["fused", "eeg*fnirs", "eeg*age", "fnirs*age"]
+    np.testing.assert_array_equal(np.hstack(list(parts.values())), Z)
+    np.testing.assert_array_equal(parts["eeg*age"], Z[:, 12:16])
+    with pytest.raises(ValueError, match=r"shape \(60, 8\); expected .* 20"):
+        fitted.split(parts["fused"])
+
+
 def test_the_embedding_of_a_row_is_its_own(fitted, partial):
     Z = fitted.transform(partial)
     np.testing.assert_array_equal(fitted.transform(partial[17:]), Z[17:])
