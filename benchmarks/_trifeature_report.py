@@ -69,7 +69,7 @@ def as_markdown(result: Mapping[str, Any]) -> str:
         {scale["common"]["batch_size"]}, learning rate {rates_of(scale)}, augmented
         {augmentation_of(experiment, scale)},
         {scale["common"]["precision"]}. {epochs_of(result["rows"])} Mean ± standard deviation over
-        {len(result["seeds"])} seed(s) of pairs and networks (renders, split and map are the same),
+        {seeds_of(result["rows"])} of pairs and networks (renders, split and map are the same),
         in %. Logistic regression of the standardised
         frozen embedding, its C chosen on held-out training pairs."""
     legend = """R: accuracy for the shape; U1, U2: for the textures, U: their mean (chance 10). S:
@@ -149,6 +149,14 @@ def epochs_of(rows: Mapping[str, Any]) -> str:
         return f"{counts.pop()} epochs."
     named = (f"{name} {row['epochs']}" for name, row in rows.items() if row["epochs"])
     return f"Epochs: {', '.join(named)}."
+
+
+def seeds_of(rows: Mapping[str, Any]) -> str:
+    """How many seeds the rows are of."""
+    counts = {name: len(row["seeds"]) for name, row in rows.items()}
+    most = max(counts.values())
+    fewer = ", ".join(f"{name}: {n}" for name, n in counts.items() if n < most)
+    return f"{most} seed(s)" + (f" ({fewer})" if fewer else "")
 
 
 def paper_table(experiment: str) -> str:

@@ -6,7 +6,8 @@ Experiments are figure4 (the methods), figure5 (terms of the loss, over the epoc
 fusion), table5 (augmentations), table7 (ResNet) and figure7 (strength of the crop). ``--scale cpu``
 has images of 32 px and a small convolutional network, and takes up to a quarter of an hour of one
 core per fit; ``--scale paper`` has 224 px and AlexNet or ResNet-50, and wants a GPU. With
-``--resume FILE`` an interrupted run goes on with the fits that are left.
+``--resume FILE`` an interrupted run goes on with the fits that are left; ``--rows`` and ``--add``
+make a table row by row.
 
 Uniqueness and redundancy are those of a model that was trained on unbiased pairs. Synergy is
 measured twice: of the model that was trained on pairs that all respect the map from the first
@@ -16,6 +17,7 @@ Every table has the raw pixels and the untrained networks beside the methods.
 """
 
 import argparse
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -111,7 +113,7 @@ def measure(
     found: dict[str, Any] = {}
     for name, runs in rows.items():
         fits = [{r.planted: evaluate(scale, r, seed, store, **fit) for r in runs} for seed in seeds]
-        found[name] = summarised(fits)
+        found[name] = summarised(fits) | {"seeds": list(seeds)}
     return found
 
 
@@ -161,6 +163,14 @@ def chosen_rows(
     return {name: runs for name, runs in rows.items() if names is None or name in names}
 
 
+def earlier_rows(path: Path, scale: Scale) -> dict[str, Any]:
+    """Rows of a result of the same scale."""
+    earlier = json.loads(path.read_text(encoding="utf-8"))
+    if earlier["scale"] != json.loads(json.dumps(asdict(scale))):
+        raise SystemExit(f"{path} was measured with other settings; its rows do not fit these.")
+    return dict(earlier["rows"])
+
+
 def run_experiment(
     experiment: str,
     scale: Scale,
@@ -168,14 +178,17 @@ def run_experiment(
     store: Store,
     out: Path,
     names: Sequence[str] | None = None,
+    *,
+    add: bool = False,
     **fit: Any,
 ) -> str:
-    rows = measure(scale, chosen_rows(experiment, scale, names), seeds, store, **fit)
+    kept = earlier_rows(out, scale) if add and out.exists() else {}
+    rows = kept | measure(scale, chosen_rows(experiment, scale, names), seeds, store, **fit)
+    rows = {name: rows[name] for name in EXPERIMENTS[experiment](scale) if name in rows}
     result: dict[str, Any] = {
         "environment": environment(),
         "experiment": experiment,
         "scale": asdict(scale),
-        "seeds": list(seeds),
         "rows": rows,
         "paper": PAPER.get(experiment),
     }
@@ -192,6 +205,7 @@ def main() -> int:
     parser.add_argument("--scale", choices=SCALES, default="cpu")
     parser.add_argument("--rows", nargs="+", metavar="ROW", help="some of the rows, by their names")
     parser.add_argument("--seeds", type=int, help="number of seeds, from 0 on")
+    parser.add_argument("--add", action="store_true", help="keep the other rows of the result file")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--resume", type=Path, help="file with the results of single fits")
     parser.add_argument("--data-home", type=Path, help="folder that keeps the rendered images")
@@ -208,6 +222,7 @@ def main() -> int:
             Store(options.resume),
             options.out or RESULTS / name,
             options.rows,
+            add=options.add,
             data_home=options.data_home,
         )
     )

@@ -106,8 +106,10 @@ def test_every_table_shows_what_is_there_without_learning(benchmark, shared, sca
             assert not runs[0].planted  # redundancy and uniqueness are those of unbiased pairs
 
 
-@pytest.mark.parametrize("experiment", ["figure4", "figure5", "figure7"])
-def test_reports_have_all_rows(benchmark, toy, monkeypatch, tmp_path, experiment):
+@pytest.fixture
+def without_fits(benchmark, monkeypatch):
+    """Scores that took no time."""
+
     def evaluate(scale, run, seed, store, **fit):
         scores = dict.fromkeys(benchmark.SCORES, 0.5) | {"U1": 0.2, "U2": 0.4}
         found = {"scores": scores, "seconds": 2.0}
@@ -117,6 +119,11 @@ def test_reports_have_all_rows(benchmark, toy, monkeypatch, tmp_path, experiment
         return found
 
     monkeypatch.setattr(benchmark, "evaluate", evaluate)
+
+
+@pytest.mark.usefixtures("without_fits")
+@pytest.mark.parametrize("experiment", ["figure4", "figure5", "figure7"])
+def test_reports_have_all_rows(benchmark, toy, tmp_path, experiment):
     scale = benchmark.replace(toy, name="cpu")
     out = tmp_path / "result.json"
     report = benchmark.run_experiment(experiment, scale, range(2), benchmark.Store(), out)
@@ -126,6 +133,19 @@ def test_reports_have_all_rows(benchmark, toy, monkeypatch, tmp_path, experiment
     assert "30.0 ± 0.0" in report  # the mean of both textures
     if experiment == "figure7":
         assert f"{np.log(31) - 1:.2f}" in report  # 16 pairs of views: 31 others of each
+
+
+@pytest.mark.usefixtures("without_fits")
+def test_rows_are_added_to_a_result_of_the_same_settings(benchmark, toy, tmp_path):
+    store, out = benchmark.Store(), tmp_path / "result.json"
+    benchmark.run_experiment("figure4", toy, range(3), store, out, ["FactorCL"])
+    more = ("figure4", toy, range(1), store, out, ["Cross"])
+    report = benchmark.run_experiment(*more, add=True)
+    assert report.index("| Cross ") < report.index("| FactorCL ")
+    assert "3 seed(s) (Cross: 1)" in report
+    with pytest.raises(SystemExit, match="other settings"):
+        benchmark.run_experiment(more[0], benchmark.replace(toy, n_test=50), *more[2:], add=True)
+    assert "| FactorCL " not in benchmark.run_experiment(*more)
 
 
 def test_promises_are_read_from_the_best_block(shared, toy):

@@ -37,7 +37,8 @@ class CoMM(SplitMixin, BaseContrastive):
         "interaction" adds products of the modalities' codes to the embedding, from which a linear
         model can read what two modalities determine only together
         (:class:`~mmcontrast.nn.InteractionFusion`); the rest is the embedding of "transformer".
-        With a single modality there are none.
+        With a single modality there are none. :meth:`split` gives the products of each pair of
+        modalities under their names, and all else under "fused".
         "concat_linear" is the ablation of [1]_, Table 4. A callable is given `embed_dim` and the
         number of modalities and returns a Module.
     embed_dim : int, default=64
