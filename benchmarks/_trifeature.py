@@ -42,7 +42,7 @@ _PCA_COMPONENTS = 128
 # columns of an embedding with products that are probed on their own, too
 _BLOCKS = {"CLS": "fused", "products": "*".join(NAMES)}
 # of the canvas; as far as a shift moves an image at most
-_SHIFT = 5 / 32
+SHIFT = 5 / 32
 _BACKGROUND = 128 / 255
 
 
@@ -203,7 +203,7 @@ def augmentation_of(parts: str, min_scale: float, image_size: int) -> Augmentati
     if parts.startswith("all"):
         return SimCLRAugmentation(parts, min_scale=min_scale)
     names = parts.split("+")
-    shift = [Translate(_SHIFT * image_size, fill=_BACKGROUND)] if "shift" in names else []
+    shift = [Translate(SHIFT * image_size, fill=_BACKGROUND)] if "shift" in names else []
     rest = [name for name in names if name != "shift"]
     return Compose([*shift, SimCLRAugmentation(rest, min_scale=min_scale)])
 

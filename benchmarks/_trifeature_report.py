@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from _report import machine_line, paragraph, spread, summary, table
-from _trifeature import LABELS
+from _trifeature import LABELS, SHIFT
 
 # linear probe of AlexNet features, % (the paper: Figure 4 and Tables 4, 5 and 7)
 PAPER = {
@@ -95,6 +95,7 @@ def augmentation_of(experiment: str, scale: Mapping[str, Any]) -> str:
         return f"as the rows say (crops from {scale['min_scale']:g} of the area)"
     parts = scale["with_crop" if experiment == "figure7" else "augmentation"]
     named = "all parts of SimCLR's" if parts == "all" else parts.replace("+", " and ")
+    named = named.replace("shift", f"shift (by up to {SHIFT * scale['image_size']:g} px)")
     if parts != "all" and "crop" not in parts:
         return f"by {named}"
     crops = "as the rows say" if experiment == "figure7" else f"from {scale['min_scale']:g}"
