@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from mmcontrast import Modalities
 
@@ -94,6 +95,24 @@ def test_a_stopped_fit_goes_on_to_the_same_end(shared, toy, monkeypatch, tmp_pat
         assert found["history"][name] == pytest.approx(losses)
     for epoch, scores in whole["curve"].items():
         assert found["curve"][epoch] == pytest.approx(scores)
+
+
+def test_small_images_are_moved_unless_the_run_crops_them(shared):
+    x = torch.rand(16, 3, 32, 32, generator=torch.manual_seed(0))
+    known = torch.cat([x.flatten(), torch.tensor([128 / 255])])
+
+    def augmented(**changes):
+        both = shared.augmentation(shared.CPU, shared.Run("CoMM", **changes))
+        return dict(both.augmentations)["image2"](x, generator=torch.manual_seed(1))
+
+    moved = augmented()
+    assert torch.isin(moved, known).all() and not torch.equal(moved, x)
+    filled = (moved == 128 / 255).all(1)
+    assert filled.all(1).sum(1).max() == 5 and filled.all(2).sum(1).max() == 5
+    for cropped in (augmented(min_scale=0.5), augmented(augmentations=("none", "crop"))):
+        assert not torch.isin(cropped, known).all()
+    one = shared.augmentation(shared.CPU, shared.Run("CoMM", augmentations=("none", "all")))
+    assert dict(one.augmentations)["image1"] is None
 
 
 @pytest.mark.parametrize("scale", ["cpu", "paper"])

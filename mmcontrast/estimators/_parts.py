@@ -1,5 +1,6 @@
 """Base of transformers whose embedding has named parts, each made from one modality."""
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any
@@ -18,9 +19,9 @@ class SplitMixin:
     """Takes embeddings apart by the names of their parts, which are in `_layout`."""
 
     @property
+    @abstractmethod
     def _layout(self) -> dict[str, tuple[tuple[str, ...], slice]]:
         """Modalities and columns of each part of the embedding."""
-        raise NotImplementedError
 
     def split(self, Z: Any) -> dict[str, np.ndarray]:
         """Take an embedding apart.
@@ -76,7 +77,6 @@ class BaseParts(SplitMixin, BaseContrastive):
 
     @property
     def _layout(self) -> dict[str, tuple[tuple[str, ...], slice]]:
-        """Modalities and columns of each part of the embedding."""
         parts = self.net_.module_.parts
         layout, start = {}, 0
         for part in self._chosen_parts(parts):
