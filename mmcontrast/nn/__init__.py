@@ -1,17 +1,8 @@
 """Networks: encoders, latent converters, fusion and heads as plain torch modules."""
 
-from mmcontrast.nn._build import (
-    CONVERTERS,
-    ENCODERS,
-    Frozen,
-    accepts_lengths,
-    build_converter,
-    build_encoder,
-    encoder_output_lengths,
-    freeze,
-    is_frozen,
-    probe_features,
-)
+from mmcontrast.nn._build import CONVERTERS, ENCODERS, build_converter, build_encoder
+from mmcontrast.nn._frozen import Frozen, freeze, is_frozen
+from mmcontrast.nn._probe import accepts_lengths, encoder_output_lengths, probe_features
 from mmcontrast.nn.conditionals import GaussianConditional
 from mmcontrast.nn.converters import (
     FeatureTokenizer,
@@ -29,13 +20,7 @@ from mmcontrast.nn.critics import (
     SeparableCritic,
     build_critic,
 )
-from mmcontrast.nn.encoders import (
-    CausalConvEncoder,
-    GRUEncoder,
-    MLPEncoder,
-    TransformerEncoder,
-    valid_steps,
-)
+from mmcontrast.nn.encoders import MLPEncoder
 from mmcontrast.nn.fusion import ConcatLinearFusion, FusionBlock, TransformerFusion
 from mmcontrast.nn.heads import ParallelHeads, ProjectionHead
 from mmcontrast.nn.image_encoders import (
@@ -52,6 +37,12 @@ from mmcontrast.nn.multimodal import (
     View,
     build_multimodal_encoder,
     build_pooled_encoder,
+)
+from mmcontrast.nn.sequence_encoders import (
+    CausalConvEncoder,
+    GRUEncoder,
+    TransformerEncoder,
+    valid_steps,
 )
 from mmcontrast.nn.spectral import PooledConvEncoder, SpectralEncoder, SpectralFeatures
 

@@ -7,13 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from .._names import check_entries
-from ._build import (
-    accepts_lengths,
-    build_converter,
-    build_encoder,
-    encoder_output_lengths,
-    probe_features,
-)
+from ._build import build_converter, build_encoder
+from ._probe import accepts_lengths, encoder_output_lengths, probe_features
 from .fusion import ConcatLinearFusion, TransformerFusion
 from .interaction import InteractionFusion
 
