@@ -57,7 +57,8 @@ class RUSDecomposer(BaseParts):
         taken literally, for comparison.
     %(encoders)s
         Here "auto" reads fixed features: for sequences
-        :class:`~mmcontrast.nn.SpectralFeatures`, the evoked time course and log power, through
+        :class:`~mmcontrast.nn.SpectralFeatures`, the evoked time course and log power, and the
+        log power of mixtures of channels in which bursts stand out [4]_, through
         :class:`~mmcontrast.nn.PooledConvEncoder`; vectors are standardised and read by an MLP.
         Input in volts needs no scaling then.
     embed_dim : int, default=96
@@ -154,6 +155,8 @@ class RUSDecomposer(BaseParts):
     .. [2] B. Dufumier et al. "What to align in multimodal contrastive learning?" ICLR 2025.
     .. [3] L. Wang et al. "An efficient approach to informative feature extraction from multimodal
        data." AAAI 2019.
+    .. [4] A. de Cheveigné and L. C. Parra. "Joint decorrelation, a versatile tool for multichannel
+       data analysis." NeuroImage 98, 2014.
 
     Examples
     --------

@@ -34,11 +34,11 @@ class BalancedObjective(RUSObjective):
 
     - :math:`H` is minus the soft maximal correlation of the two modalities' redundant codes
       (:func:`soft_correlation`), which unlike InfoNCE gives no place to what is not shared.
-    - A decoder tells the principal components :math:`t_i` of a modality's own features (of
-      sequences those of the means, maxima and spreads over time and of the course, each apart, so
-      that short bursts count) from its unique code with noise and from its redundant code; no
-      gradient goes through the latter, so the unique code is left to tell what the redundant one
-      does not.
+    - A decoder tells the principal components :math:`t_i` of a modality's own features from its
+      unique code with noise and from its redundant code; no gradient goes through the latter, so
+      the unique code is left to tell what the redundant one does not. Of sequences the components
+      are those of the means, maxima and spreads over time, of the course, and of the maxima of
+      mixtures of channels in which bursts stand out, each apart, so that bursts count.
     - :math:`\rho^2` is :func:`cross_correlation` over the batch, of codes and of their squares
       and products, between each unique and each redundant code, between both unique codes, and
       between S and all of them; the redundant code is an anchor that only gives way where it

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ._bursts import BurstFilters
 from .encoders import MLPEncoder
 from .spectral import PooledConvEncoder, RunningScaler, SpectralFeatures
 
@@ -26,7 +27,8 @@ _EVEN = 16
 class FixedFeatures(nn.Module):
     """Standardised features of raw rows, and their summary by principal components.
 
-    Sequences have :class:`SpectralFeatures`, all else its own values.
+    Sequences have :class:`SpectralFeatures` and, of several channels, the power of
+    :class:`BurstFilters`; all else has its own values.
 
     Parameters
     ----------
@@ -38,15 +40,21 @@ class FixedFeatures(nn.Module):
     """
 
     components: Any
+    spectral: Any
+    bursts: Any
 
     def __init__(self, input_shape: Sequence[int], *, standardise: bool = True) -> None:
         super().__init__()
         self.input_shape = tuple(input_shape)
         self.standardise = standardise
         self.spectral = SpectralFeatures(input_shape) if len(input_shape) == 2 else None
-        shape = self.spectral.output_shape if self.spectral else self.input_shape
-        self._feature_shape = shape
-        self.scaler = RunningScaler(self.spectral.blocks if self.spectral else shape[:1])
+        self.bursts = _burst_filters(self.spectral) if self.spectral else None
+        kinds: Sequence[int] = self.spectral.blocks if self.spectral else self.input_shape[:1]
+        if self.bursts:
+            kinds = (*kinds, self.bursts.n_rows)
+        steps = (self.spectral.n_steps,) if self.spectral else self.input_shape[1:]
+        shape = self._feature_shape = (sum(kinds), *steps)
+        self.scaler = RunningScaler(kinds)
         sizes = [math.prod(x.shape[1:]) for x in self._blocks(torch.zeros(1, *shape))]
         n_components = _N_COMPONENTS if len(sizes) == 1 else _N_OF_KIND
         self.components = nn.ModuleList(PrincipalComponents(size, n_components) for size in sizes)
@@ -91,6 +99,8 @@ class FixedFeatures(nn.Module):
 
     def prepare(self, x: Tensor) -> None:
         """Learn statistics and principal components from raw rows."""
+        if self.bursts:
+            self.bursts.fit(self.spectral.spectrum(chunk) for chunk in x.split(256))
         raw = [self._raw(chunk) for chunk in x.split(256)]
         for chunk in raw:
             self.scaler.learn(chunk)
@@ -102,7 +112,11 @@ class FixedFeatures(nn.Module):
             part.fit(torch.cat(found))
 
     def _raw(self, x: Tensor) -> Tensor:
-        return x if self.spectral is None else self.spectral(x)
+        if not self.bursts:
+            return x if self.spectral is None else self.spectral(x)
+        spectrum = self.spectral.spectrum(x)
+        power = [self.spectral.log_power(spectrum), self.bursts(spectrum)]
+        return torch.cat([self.spectral.course(x), *power], dim=1)
 
     def _standardised(self, x: Tensor) -> Tensor:
         return self._scaled(self._raw(x))
@@ -115,17 +129,21 @@ class FixedFeatures(nn.Module):
         return x
 
     def _blocks(self, x: Tensor) -> list[Tensor]:
-        """What is summed up, kind by kind: three statistics over time, and a coarse course.
+        """What is summed up, kind by kind: three statistics over time, a coarse course, bursts.
 
         Each kind has components of its own: a burst that shows in the maxima would not be among
         those of all statistics.
         """
         if x.ndim == 3:
+            bursts = []
+            if self.bursts:
+                x, filtered = x.split([x.shape[1] - self.bursts.n_rows, self.bursts.n_rows], dim=1)
+                bursts = [filtered.amax(-1)]
             mean = x.mean(-1)
             # several times faster than torch's std; the values are standardised
             spread = (x.square().mean(-1) - mean.square()).clamp(min=0).sqrt()
             steps = min(x.shape[-1], max(_COARSE_STEPS, 512 // x.shape[1]))
-            return [mean, x.amax(-1), spread, F.adaptive_avg_pool1d(x, steps)]
+            return [mean, x.amax(-1), spread, F.adaptive_avg_pool1d(x, steps), *bursts]
         return [F.adaptive_avg_pool2d(x, 8) if x.ndim == 4 else x]
 
 
@@ -178,6 +196,14 @@ def even_product(x: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tenso
     n = matrix.shape[1]
     found = (x @ F.pad(matrix, (0, -n % _EVEN)))[:, :n]
     return found if bias is None else found + bias
+
+
+def _burst_filters(spectral: SpectralFeatures) -> BurstFilters | None:
+    """Filters of several channels that have bands."""
+    n_channels = spectral.input_shape[0]
+    if not spectral.window or n_channels == 1:
+        return None
+    return BurstFilters(n_channels, spectral.bands, spectral.n_steps)
 
 
 def _batch_normalised_mlp(input_shape: Sequence[int], embed_dim: int, **options: Any) -> MLPEncoder:

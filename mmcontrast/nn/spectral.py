@@ -98,16 +98,57 @@ class SpectralFeatures(nn.Module):
         Tensor of shape (batch, n_channels * (1 + n_bands), n_steps)
             First the time courses, then the log powers channel by channel.
         """
-        x = x if x.dtype == torch.float64 else x.float()
-        course = F.adaptive_avg_pool1d(x, self.n_steps)
         if not self.window:
-            return course
-        frames = x.unfold(-1, self.window, max(1, self.window // 4))
-        spectrum = (frames - frames.mean(-1, keepdim=True)) @ self.fourier.to(x.dtype)
-        power = spectrum.square() @ self.bands.to(x.dtype).repeat(2, 1)
-        log_power = power.clamp(min=_SMALLEST_POWER).log().transpose(2, 3).flatten(1, 2)
-        log_power = F.interpolate(log_power, size=self.n_steps, mode="linear")
-        return torch.cat([course, log_power], dim=1)
+            return self.course(x)
+        return torch.cat([self.course(x), self.log_power(self.spectrum(x))], dim=1)
+
+    def course(self, x: Tensor) -> Tensor:
+        """Mean over each stretch of time.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, n_channels, n_times)
+
+        Returns
+        -------
+        Tensor of shape (batch, n_channels, n_steps)
+        """
+        return F.adaptive_avg_pool1d(_floating(x), self.n_steps)
+
+    def spectrum(self, x: Tensor) -> Tensor:
+        """Spectra of the windows.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, n_channels, n_times)
+
+        Returns
+        -------
+        Tensor of shape (batch, n_channels, n_frames, 2 * n_frequencies)
+            Real, then imaginary parts.
+        """
+        frames = _floating(x).unfold(-1, self.window, max(1, self.window // 4))
+        return (frames - frames.mean(-1, keepdim=True)) @ self.fourier.to(frames.dtype)
+
+    def log_power(self, spectrum: Tensor) -> Tensor:
+        """Log power in each band over time.
+
+        Parameters
+        ----------
+        spectrum : Tensor of shape (batch, n_channels, n_frames, 2 * n_frequencies)
+
+        Returns
+        -------
+        Tensor of shape (batch, n_channels * n_bands, n_steps)
+            Channel by channel.
+        """
+        power = spectrum.square() @ self.bands.to(spectrum.dtype).repeat(2, 1)
+        return log_over_time(power.transpose(2, 3).flatten(1, 2), self.n_steps)
+
+
+def log_over_time(power: Tensor, n_steps: int) -> Tensor:
+    """Logarithm of power (batch, n_rows, n_frames), interpolated to (batch, n_rows, n_steps)."""
+    return F.interpolate(power.clamp(min=_SMALLEST_POWER).log(), size=n_steps, mode="linear")
 
 
 class PooledConvEncoder(nn.Module):
@@ -302,6 +343,10 @@ class RunningScaler(nn.Module):
         self.variance.copy_((1 - share) * self.variance + share * variance + between)
         self.mean.copy_((1 - share) * self.mean + share * mean)
         self.n_seen += len(x)
+
+
+def _floating(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
 
 
 def _no_tiny(spread: Tensor, blocks: Sequence[int]) -> Tensor:

@@ -1,0 +1,101 @@
+"""Spatial filters that show bursts of a rhythm, learned without labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from .spectral import log_over_time
+
+# of the mean variance of the channels, on the diagonal of what the bursts are compared with
+_SHRINKAGE = 0.05
+
+
+class BurstFilters(nn.Module):
+    """Log power in bands of mixtures of channels, in which bursts stand out most.
+
+    At one channel the power is that of a burst and of everything else; its logarithm hardly tells
+    weak bursts apart. The filters of a band are the first generalised eigenvectors of two
+    covariances of the channels: that in each row's window of most power, and that in all windows.
+    They are the mixtures with the greatest ratio of the two.
+
+    Parameters
+    ----------
+    n_channels : int
+        Channels of a row.
+    bands : Tensor of shape (n_frequencies, n_bands)
+        Not zero where a frequency belongs to a band.
+    n_steps : int
+        Times of the features.
+    n_filters : int, default=4
+        Filters of each band; `n_channels` at most.
+
+    References
+    ----------
+    A. de Cheveigné and L. C. Parra. "Joint decorrelation, a versatile tool for multichannel data
+    analysis", NeuroImage 98, 2014.
+    """
+
+    inside: Tensor
+    filters: Tensor
+
+    def __init__(self, n_channels: int, bands: Tensor, n_steps: int, n_filters: int = 4) -> None:
+        super().__init__()
+        self.n_steps = n_steps
+        n_filters = min(n_filters, n_channels)
+        self.register_buffer("inside", bands.T.repeat(1, 2) > 0, persistent=False)
+        self.register_buffer("filters", torch.zeros(bands.shape[1], n_channels, n_filters))
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows of the features."""
+        return self.filters.shape[0] * self.filters.shape[2]
+
+    def fit(self, spectra: Iterable[Tensor]) -> None:
+        """Learn the filters from batches of spectra, as ``forward`` is given them."""
+        n_bands, n_channels, n_filters = self.filters.shape
+        total = self.filters.new_zeros(2, n_bands, n_channels, n_channels, dtype=torch.float64)
+        for spectrum in spectra:
+            for band, part in enumerate(self._in_bands(spectrum)):
+                total[:, band] += _covariances(part)
+        for band, (burst, everywhere) in enumerate(zip(*total, strict=True)):
+            self.filters[band] = _greatest_ratio(burst, everywhere)[:, :n_filters]
+
+    def forward(self, spectrum: Tensor) -> Tensor:
+        """Log power (batch, n_bands * n_filters, n_steps), band by band.
+
+        Parameters
+        ----------
+        spectrum : Tensor of shape (batch, n_channels, n_frames, 2 * n_frequencies)
+        """
+        power = [
+            torch.einsum("ncfq,ck->nkfq", part, own.to(part.dtype)).square().sum(-1)
+            for part, own in zip(self._in_bands(spectrum), self.filters, strict=True)
+        ]
+        return log_over_time(torch.cat(power, dim=1), self.n_steps)
+
+    def _in_bands(self, spectrum: Tensor) -> Iterator[Tensor]:
+        return (spectrum[..., inside] for inside in self.inside)
+
+
+def _covariances(part: Tensor) -> Tensor:
+    """Sums of products of channels in the strongest window of each row, and in all windows."""
+    part = part.double()
+    strongest = part.square().sum((1, 3)).argmax(1)
+    burst = part[torch.arange(len(part), device=part.device), :, strongest]
+    of_bursts = torch.einsum("ncq,ndq->cd", burst, burst)
+    return torch.stack([of_bursts, torch.einsum("ncfq,ndfq->cd", part, part)])
+
+
+def _greatest_ratio(first: Tensor, second: Tensor) -> Tensor:
+    """Columns v in falling order of v'first v / v'second v."""
+    n = len(first)
+    first, second = (c / c.trace().clamp(min=torch.finfo(c.dtype).tiny) for c in (first, second))
+    second = second + _SHRINKAGE / n * torch.eye(n, dtype=second.dtype, device=second.device)
+    root = torch.linalg.cholesky(second)
+    half = torch.linalg.solve_triangular(root, first, upper=False)
+    whitened = torch.linalg.solve_triangular(root, half.T, upper=False)
+    vectors = torch.linalg.eigh((whitened + whitened.T) / 2)[1].flip(1)
+    return torch.linalg.solve_triangular(root.T, vectors, upper=True)

@@ -1,0 +1,134 @@
+import numpy as np
+import pytest
+import scipy.linalg
+import scipy.signal
+import torch
+
+from mmcontrast.nn import SpectralFeatures
+from mmcontrast.nn._bursts import BurstFilters
+from mmcontrast.nn._features import FixedFeatures
+
+N_CHANNELS, N_TIMES = 6, 400
+
+
+def noise(n_rows, n_channels=N_CHANNELS, seed=0):
+    """Coloured noise that is mixed over the channels."""
+    rng = np.random.default_rng(seed)
+    mixing = rng.normal(size=(n_channels, n_channels))
+    x = mixing @ rng.normal(size=(n_rows, n_channels, N_TIMES))
+    return torch.tensor(x, dtype=torch.float32)
+
+
+def with_bursts(n_rows, seed=1, pattern=None):
+    """Noise, bursts of one rhythm with a fixed topography, and the log power of each."""
+    rng = np.random.default_rng(seed)
+    pattern = rng.normal(size=N_CHANNELS) if pattern is None else pattern
+    power = rng.uniform(-1.5, 1.5, n_rows)
+    start = rng.integers(100, 200, n_rows)
+    t = np.arange(N_TIMES)
+    envelope = np.exp(-0.5 * ((t - start[:, None] - 60) / 20) ** 2)
+    rhythm = np.sin(2 * np.pi * 0.4 * t + rng.uniform(0, 6, (n_rows, 1)))
+    burst = np.exp(power / 2)[:, None] * envelope * rhythm
+    x = noise(n_rows).numpy() + pattern[:, None] * burst[:, None]
+    return torch.tensor(x, dtype=torch.float32), power, pattern
+
+
+def slow_filters(x, spectral, band):
+    """The definition, a window at a time, and SciPy's generalised eigenvectors."""
+    step, width = max(1, spectral.window // 4), spectral.window
+    inside = spectral.bands[:, band].numpy() > 0
+    burst, everywhere = np.zeros((2, x.shape[1], x.shape[1]))
+    for row in x.double().numpy():
+        strongest = None
+        for start in range(0, row.shape[1] - width + 1, step):
+            window = row[:, start : start + width]
+            window = (window - window.mean(1, keepdims=True)) * scipy.signal.windows.hann(
+                width, sym=False
+            )
+            spectrum = np.fft.rfft(window)[:, inside]
+            covariance = (spectrum @ spectrum.conj().T).real
+            everywhere += covariance
+            if strongest is None or np.trace(covariance) > np.trace(strongest):
+                strongest = covariance
+        burst += strongest
+    burst, everywhere = burst / np.trace(burst), everywhere / np.trace(everywhere)
+    everywhere += 0.05 / len(burst) * np.eye(len(burst))
+    return scipy.linalg.eigh(burst, everywhere)[1][:, ::-1]
+
+
+def fitted(x, n_filters=4, batch=7):
+    """Spectral features, and filters of x."""
+    spectral = SpectralFeatures(x.shape[1:])
+    filters = BurstFilters(x.shape[1], spectral.bands, spectral.n_steps, n_filters)
+    filters.fit(spectral.spectrum(part) for part in x.split(batch))
+    return spectral, filters
+
+
+def power_of(x, spectral, filters):
+    return filters(spectral.spectrum(x))
+
+
+@pytest.mark.parametrize("n_channels", [2, 5])
+def test_filters_are_those_of_the_definition(n_channels):
+    x = noise(20, n_channels)
+    spectral, filters = fitted(x, n_filters=2)
+    for band, found in enumerate(filters.filters.double().numpy()):
+        expected = slow_filters(x, spectral, band)[:, :2]
+        signs = np.sign((found * expected).sum(0))
+        np.testing.assert_allclose(found * signs, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_weak_burst_is_told_by_one_filter_better_than_by_any_channel():
+    x, power, _ = with_bursts(300)
+    spectral, filters = fitted(x)
+
+    def best(features):
+        maxima = features.amax(-1).numpy()
+        return max(np.corrcoef(column, power)[0, 1] for column in maxima.T)
+
+    assert best(power_of(x, spectral, filters)) > best(spectral(x)[:, N_CHANNELS:]) + 0.05
+
+
+def test_units_do_not_matter():
+    x = with_bursts(60)[0]
+    in_volts, scaled = (power_of(z, *fitted(z)) for z in (x, 1e-6 * x))
+    torch.testing.assert_close(in_volts - 2 * np.log(1e6), scaled, atol=1e-2, rtol=1e-3)
+
+
+def test_the_order_of_rows_and_chunks_does_not_matter():
+    x = with_bursts(60)[0]
+    first, second = fitted(x)[1], fitted(x.flip(0), batch=60)[1]
+    torch.testing.assert_close(first.filters.abs(), second.filters.abs(), atol=1e-4, rtol=1e-3)
+
+
+def test_a_row_is_the_same_in_every_batch():
+    x = with_bursts(33)[0]
+    own = fitted(x)
+    parts = [power_of(part, *own) for part in x.split(5)]
+    assert torch.equal(torch.cat(parts), power_of(x, *own))
+
+
+@pytest.mark.parametrize("flat", ["one", "all"])
+def test_flat_channels_give_finite_filters(flat):
+    x = noise(10)
+    x[:, 0 if flat == "one" else slice(None)] = 0.0
+    assert power_of(x, *fitted(x)).isfinite().all()
+
+
+def test_fixed_features_have_them_for_several_channels_with_bands():
+    def n_rows(shape):
+        return FixedFeatures(shape).output_shape[0], SpectralFeatures(shape).output_shape[0]
+
+    assert n_rows((3, 200)) == (18 + 5 * 3, 18)  # five bands
+    assert n_rows((6, 400)) == (36 + 5 * 4, 36)
+    assert n_rows((1, 200)) == (6, 6)
+    assert n_rows((3, 20)) == (3, 3)
+
+
+def test_the_summary_tells_weak_bursts():
+    x, power, _ = with_bursts(300)
+    features = FixedFeatures(x.shape[1:])
+    features.prepare(x)
+    kinds = features.summary(features(x)).split([p.n_components for p in features.components], 1)
+    told = [max(abs(np.corrcoef(column, power)[0, 1]) for column in z.T.numpy()) for z in kinds]
+    assert told[-1] > max(told[:-1]) + 0.05
