@@ -52,7 +52,7 @@ TITLES = {
 
 
 def as_markdown(result: Mapping[str, Any]) -> str:
-    experiment, scale = result["experiment"], result["scale"]
+    experiment, scale, common = (result[key] for key in ("experiment", "scale", "common"))
     columns = ["R", "U", "U1", "U2", "S", "S_auc", "S_balanced", "S_planted", "S_auc_planted"]
     synergy = ["S", "AUC", "S, balanced", "S planted", "AUC planted"]
     header = ["", "R", "U", "U1", "U2", *synergy, "time"]
@@ -64,11 +64,11 @@ def as_markdown(result: Mapping[str, Any]) -> str:
         for block, scores in row["blocks"].items():
             body.append([f"- its {block}", *cells_of(scores, columns), ""])
     text = f"""Images of {scale["image_size"]} px, encoder
-        {encoder_of(experiment, scale)}, tokens of {scale["common"]["embed_dim"]},
+        {encoder_of(experiment, scale)}, tokens of {common["embed_dim"]},
         {scale["n_train"]} pairs to train, {scale["n_test"]} to test, batches of
-        {scale["common"]["batch_size"]}, learning rate {rates_of(scale)}, augmented
+        {common["batch_size"]}, learning rate {rates_of(scale)}, augmented
         {augmentation_of(experiment, scale)},
-        {scale["common"]["precision"]}. {epochs_of(result["rows"])} Mean ± standard deviation over
+        {common["precision"]}. {epochs_of(result["rows"])} Mean ± standard deviation over
         {seeds_of(result["rows"])} of pairs and networks (renders, split and map are the same),
         in %. Logistic regression of the standardised
         frozen embedding, its C chosen on held-out training pairs."""
@@ -200,7 +200,7 @@ def sweep(result: Mapping[str, Any]) -> str:
 
 def add_information(result: dict[str, Any]) -> None:
     """log(2N - 1), the largest that N pairs of views can show, minus the loss."""
-    ceiling = torch.log(torch.tensor(2.0 * result["scale"]["common"]["batch_size"] - 1)).item()
+    ceiling = torch.log(torch.tensor(2.0 * result["common"]["batch_size"] - 1)).item()
     for row in result["rows"].values():
         if "held_out_joint" in row:
             row["information"] = ceiling - row["held_out_joint"]["mean"]

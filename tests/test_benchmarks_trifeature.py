@@ -151,7 +151,8 @@ def test_reports_have_all_rows(benchmark, toy, tmp_path, experiment):
         assert f"| {name} " in report
     assert "30.0 ± 0.0" in report  # the mean of both textures
     if experiment == "figure7":
-        assert f"{np.log(31) - 1:.2f}" in report  # 16 pairs of views: 31 others of each
+        batch = benchmark.SHORT["cpu"]["batch_size"]  # pairs of views
+        assert f"{np.log(2 * batch - 1) - 1:.2f}" in report and f"batches of {batch}" in report
 
 
 @pytest.mark.usefixtures("without_fits")
