@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
+import numpy as np
+
 from .._names import did_you_mean
+from ..modalities import Modalities
 
 _FEW_TRIALS = 50
 
@@ -70,11 +73,13 @@ def columns_of(targets: Any, names: list[Any] | None, n_columns: int) -> list[in
     return found
 
 
-def warn_of_few(owner: str, n_rows: int, consequence: str) -> None:
-    """Say what to expect of very few rows."""
+def warn_of_few(owner: str, X: Modalities, consequence: str) -> None:
+    """Say what to expect of very few rows that have all modalities."""
+    n_rows = int(np.logical_and.reduce([X.presence(name) for name in X.names]).sum())
     if n_rows < _FEW_TRIALS:
+        pairs = "" if X.is_complete else " that have both modalities"
         warnings.warn(
-            f"{owner} is fitted on {n_rows} rows. With fewer than {_FEW_TRIALS} trials "
+            f"{owner} is fitted on {n_rows} rows{pairs}. With fewer than {_FEW_TRIALS} trials "
             f"{consequence}",
             UserWarning,
             stacklevel=7,

@@ -216,7 +216,7 @@ class CouplingDelay(BaseContrastive):
         X, y = super()._check_rows(X, y, reset=reset)
         if reset:
             check_not_flat(X)
-            warn_of_few(type(self).__name__, len(X), _OF_FEW)
+            warn_of_few(type(self).__name__, X, _OF_FEW)
         return X, y
 
     def _build_objective(self, row_shapes: Mapping[str, tuple[int, ...]]) -> TimingObjective:

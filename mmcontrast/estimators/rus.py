@@ -89,8 +89,9 @@ class RUSDecomposer(BaseParts):
     lambda_r, lambda_u, lambda_s, lambda_orth : float or None, default=None
         Weights of redundancy, of what makes the unique parts, of synergy and of orthogonality or
         independence. None: 10, 10, 1, 2.5 for "balanced", 1 for "hybrid".
-    unique_removal : {"adversarial", "similarity"}, default="adversarial"
-        How the hybrid objective takes the other modality out of the unique parts.
+    unique_removal : {"adversarial", "similarity", "reconstruction"}, default="adversarial"
+        How the hybrid objective takes the other modality out of the unique parts; with
+        "reconstruction" it does not.
     noise : float, default=0.05
         Spread in each column of the noise on unique codes in training, relative to their norm.
     temperature : float, default=0.1
@@ -196,7 +197,7 @@ class RUSDecomposer(BaseParts):
             f"lambda_{name}": [Interval(Real, 0, None, closed="left"), None]
             for name in ("r", "u", "s", "orth")
         },
-        "unique_removal": [StrOptions({"adversarial", "similarity"})],
+        "unique_removal": [StrOptions({"adversarial", "similarity", "reconstruction"})],
         "noise": [Interval(Real, 0, None, closed="left")],
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "parts": ["array-like", None],
@@ -367,6 +368,11 @@ class RUSDecomposer(BaseParts):
                     f'fusion={self.fusion!r} is for objective="balanced"; the hybrid objective has '
                     '"mlp".'
                 )
+            if self.discrepancy_dim:
+                raise ValueError(
+                    f'discrepancy_dim={self.discrepancy_dim} is for objective="balanced"; leave it '
+                    "None with the hybrid objective."
+                )
             return HybridObjective(row_shapes, unique_removal=self.unique_removal, **options)
         fusion = self.fusion
         if fusion == "auto":
@@ -420,9 +426,8 @@ class RUSDecomposer(BaseParts):
         objective: Any = self.net_.module_
         dataset = super()._dataset(X, y)
         if not objective.prepared:
-            warn_of_few(type(self).__name__, len(X), _OF_FEW)
-            step = max(1, len(X) // _PREPARED_ROWS)
-            sample = super()._dataset(X[::step][:_PREPARED_ROWS], None)
+            warn_of_few(type(self).__name__, X, _OF_FEW)
+            sample = super()._dataset(X[_rows_of_each(X, _PREPARED_ROWS)], None)
             objective.prepare(sample.read(0, len(sample)))
         objective.takes_features = self._corrupts_features and not dataset.streaming
         if not objective.takes_features:
@@ -513,6 +518,13 @@ def _distances(z: np.ndarray, reference: np.ndarray, part: str, whiten: bool) ->
     found = np.full(len(z), np.nan)
     found[there] = np.sqrt(LedoitWolf().fit(reference).mahalanobis(z[there]))
     return found
+
+
+def _rows_of_each(X: Modalities, most: int) -> np.ndarray:
+    """Rows from the first to the last that have a modality, `most` of each modality at most."""
+    there = [np.flatnonzero(X.presence(name)) for name in X.names]
+    chosen = [rows[:: math.ceil(len(rows) / most)] for rows in there if len(rows)]
+    return np.unique(np.concatenate(chosen))
 
 
 class _Settle(Callback):

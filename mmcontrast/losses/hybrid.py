@@ -14,7 +14,7 @@ from ._rus import Codes, Head, RUSObjective
 from .contrastive import nt_xent
 from .cross_modal import clip_loss
 
-_REMOVALS = ("adversarial", "similarity")
+_REMOVALS = ("adversarial", "similarity", "reconstruction")
 # where the similarity is 1, its penalty is this logarithm instead of infinity
 _LEAST = 1e-3
 
@@ -42,8 +42,9 @@ class HybridObjective(RUSObjective):
         Shape of one row of both modalities.
     encoders, converters, embed_dim, code_dim : object
         As in :class:`BalancedObjective`. S has `code_dim` columns.
-    unique_removal : {"adversarial", "similarity"}, default="adversarial"
-        What :math:`A_i` is.
+    unique_removal : {"adversarial", "similarity", "reconstruction"}, default="adversarial"
+        What :math:`A_i` is; "reconstruction" is none, so that reconstruction alone makes the unique
+        codes.
     lambda_r, lambda_u, lambda_s, lambda_orth : float, default=1
         Weights.
     temperature : float, default=0.1
@@ -108,13 +109,12 @@ class HybridObjective(RUSObjective):
             Head(code_dim, part.n_summary, normalise=False) for part in self.features
         )
         self.fused = Head(sum(self.head_dims), code_dim)
-        removers: list[nn.Module] = [
-            Head(code_dim, size, normalise=False)
-            if unique_removal == "adversarial"
-            else nn.Linear(size, code_dim)
-            for size in reversed(self.head_dims)
-        ]
-        self.removers = nn.ModuleList(removers)
+        self.removers = nn.ModuleList()
+        for size in reversed(self.head_dims):
+            if unique_removal == "adversarial":
+                self.removers.append(Head(code_dim, size, normalise=False))
+            elif unique_removal == "similarity":
+                self.removers.append(nn.Linear(size, code_dim))
 
     @property
     def n_synergy(self) -> int:
@@ -124,7 +124,8 @@ class HybridObjective(RUSObjective):
     @property
     def term_names(self) -> list[str]:
         """Names of the values that a call returns."""
-        own = [f"{what}_{name}" for what in ("reconstruction", "removal") for name in self.names]
+        kinds = ("reconstruction", "removal") if self.removers else ("reconstruction",)
+        own = [f"{what}_{name}" for what in kinds for name in self.names]
         return ["loss", "redundancy", *own, "synergy", "orthogonality", "embedding_std"]
 
     def forward(
@@ -171,7 +172,7 @@ class HybridObjective(RUSObjective):
         s = self.fuse(codes)
         terms = {"redundancy": self.weights["r"] * clip_loss(r[0], r[1], self.temperature)}
         terms["synergy"] = self.weights["s"] * nt_xent(s, self.fuse(again), self.temperature)
-        for index, name in enumerate(self.names):
+        for index, name in enumerate(self.names if self.removers else ()):
             other = codes[1 - index]
             embedding = other.pairs(other.embedding)
             removal = self._removal(index, u[index], embedding)

@@ -9,6 +9,9 @@ import numpy as np
 
 from ._values import Block, first_difference, is_epochs
 
+# of the usual interval between trials; triggers are late by less
+_LARGEST_JITTER = 0.1
+
 
 def pad_sequences(sequences: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
     """Pad sequences of unequal length with zeros at the end.
@@ -78,6 +81,7 @@ class _Recording(NamedTuple):
     values: np.ndarray
     trials: np.ndarray  # (n_epochs,) row of each epoch in the events list
     codes: np.ndarray  # (n_epochs,)
+    onsets: np.ndarray  # (n_epochs,) in samples of some rate
     labels: dict[int, set[str]]  # event names of each code
     n_events: int
     metadata: Any
@@ -120,6 +124,8 @@ def align_epochs(epochs: Mapping[str, Any], *, match: str, missing: str) -> dict
     recordings = [_read(name, value, match) for name, value in epochs.items()]
     _check_same_events_list(recordings, match)
     trials = _common_trials(recordings, missing)
+    if match == "selection":
+        _check_intervals(recordings)
     rows = {recording.name: recording.rows_of(trials) for recording in recordings}
     parts = {one.name: _block_and_presence(one, rows[one.name]) for one in recordings}
     return {
@@ -177,7 +183,26 @@ def _difference(one: _Recording, other: _Recording) -> str:
                 f"row {row} is event {mine} in the one and {others} in the other (equal events "
                 "have equal names in event_id, or equal codes)"
             )
-    return ""
+    return _unequal_intervals(one, other, one.trials)
+
+
+def _unequal_intervals(one: _Recording, other: _Recording, trials: np.ndarray) -> str:
+    """What shows that trials are not the same: events at other intervals, at whatever rate."""
+    if any(np.array_equal(r.onsets, r.trials) for r in (one, other)):  # made up by EpochsArray
+        return ""
+    mine, others = (np.diff(r.onsets[r.rows_of(trials)].astype(float)) for r in (one, other))
+    if len(mine) < 2 or not mine.all() or not others.all():
+        return ""
+    rate = float(np.median(mine / others))
+    far = np.abs(mine - rate * others) > _LARGEST_JITTER * np.median(np.abs(mine)) + 2 * (1 + rate)
+    if not far.any():
+        return ""
+    first = int(np.flatnonzero(far)[0])
+    return (
+        f"events number {trials[first]} and {trials[first + 1]} are {mine[first]:g} samples apart "
+        f"in the one and {others[first]:g} in the other, where {rate:.4g} samples of the one are "
+        "usually one of the other"
+    )
 
 
 def _read(name: str, epochs: Any, match: str) -> _Recording:
@@ -207,9 +232,11 @@ def _recording(name: str, epochs: Any, values: np.ndarray, match: str) -> _Recor
     trials = np.asarray(epochs.selection) if by_selection else np.arange(len(values))
     labels: dict[int, set[str]] = {}
     for label, code in (epochs.event_id or {}).items():
-        labels.setdefault(int(code), set()).add(label)
+        if label != str(code):  # as MNE names what has no name
+            labels.setdefault(int(code), set()).add(label)
     n_events = len(epochs.drop_log) if by_selection else len(values)
-    return _Recording(name, values, trials, epochs.events[:, 2], labels, n_events, epochs.metadata)
+    onsets, _, codes = epochs.events.T
+    return _Recording(name, values, trials, codes, onsets, labels, n_events, epochs.metadata)
 
 
 def _check_same_events_list(recordings: list[_Recording], match: str) -> None:
@@ -222,6 +249,19 @@ def _check_same_events_list(recordings: list[_Recording], match: str) -> None:
         f"The epochs were not cut from the same events list; the lists have different lengths "
         f"({counts}). If the k-th trials belong together all the same, use match='order'."
     )
+
+
+def _check_intervals(recordings: list[_Recording]) -> None:
+    first = recordings[0]
+    for other in recordings[1:]:
+        shared = np.intersect1d(first.trials, other.trials)
+        difference = _unequal_intervals(first, other, shared)
+        if difference:
+            raise ValueError(
+                f"The epochs of {first.name!r} and {other.name!r} were not cut from the same "
+                f"events list: {difference}. If the k-th trials belong together all the same, use "
+                "match='order'."
+            )
 
 
 def _common_trials(recordings: list[_Recording], missing: str) -> np.ndarray:

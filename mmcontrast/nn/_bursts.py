@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from .spectral import log_over_time
 
-# of the mean variance of the channels, on the diagonal of what the bursts are compared with
+# of the variance of a channel, on the diagonal of what the bursts are compared with
 _SHRINKAGE = 0.05
+# a channel that has less power than this, relative to the strongest, is not blown up
+_LEAST_POWER = 1e-8
 
 
 class BurstFilters(nn.Module):
@@ -18,18 +20,19 @@ class BurstFilters(nn.Module):
 
     At one channel the power is that of a burst and of everything else; its logarithm hardly tells
     weak bursts apart. The filters of a band are the first generalised eigenvectors of two
-    covariances of the channels: that in each row's window of most power, and that in all windows.
-    They are the mixtures with the greatest ratio of the two.
+    covariances of the channels: that in the window of each trial in which most channels have more
+    power than they have in the whole trial, and that in all windows. They are the mixtures with the
+    greatest ratio of the two. Channels count alike, whatever their units or their noise.
 
     Parameters
     ----------
     n_channels : int
-        Channels of a row.
+        Channels of a trial.
     bands : Tensor of shape (n_frequencies, n_bands)
         Not zero where a frequency belongs to a band.
     n_steps : int
         Times of the features.
-    n_filters : int, default=4
+    n_filters : int, default=2
         Filters of each band; `n_channels` at most.
 
     References
@@ -41,7 +44,7 @@ class BurstFilters(nn.Module):
     inside: Tensor
     filters: Tensor
 
-    def __init__(self, n_channels: int, bands: Tensor, n_steps: int, n_filters: int = 4) -> None:
+    def __init__(self, n_channels: int, bands: Tensor, n_steps: int, n_filters: int = 2) -> None:
         super().__init__()
         self.n_steps = n_steps
         n_filters = min(n_filters, n_channels)
@@ -49,8 +52,8 @@ class BurstFilters(nn.Module):
         self.register_buffer("filters", torch.zeros(bands.shape[1], n_channels, n_filters))
 
     @property
-    def n_rows(self) -> int:
-        """Number of rows of the features."""
+    def n_features(self) -> int:
+        """Number of features at each time."""
         return self.filters.shape[0] * self.filters.shape[2]
 
     def fit(self, spectra: Iterable[Tensor]) -> None:
@@ -81,21 +84,26 @@ class BurstFilters(nn.Module):
 
 
 def _covariances(part: Tensor) -> Tensor:
-    """Sums of products of channels in the strongest window of each row, and in all windows."""
+    """Sums of products of channels in the strongest window of each trial, and in all windows."""
     part = part.double()
-    strongest = part.square().sum((1, 3)).argmax(1)
+    power = part.square().sum(3)
+    tiny = torch.finfo(power.dtype).tiny
+    strongest = (power / power.mean(2, keepdim=True).clamp(min=tiny)).sum(1).argmax(1)
     burst = part[torch.arange(len(part), device=part.device), :, strongest]
     of_bursts = torch.einsum("ncq,ndq->cd", burst, burst)
     return torch.stack([of_bursts, torch.einsum("ncfq,ndfq->cd", part, part)])
 
 
 def _greatest_ratio(first: Tensor, second: Tensor) -> Tensor:
-    """Columns v in falling order of v'first v / v'second v."""
-    n = len(first)
-    first, second = (c / c.trace().clamp(min=torch.finfo(c.dtype).tiny) for c in (first, second))
-    second = second + _SHRINKAGE / n * torch.eye(n, dtype=second.dtype, device=second.device)
+    """Columns v in falling order of v'first v / v'second v, with all of the diagonal alike."""
+    variances = second.diagonal()
+    largest = variances.max()
+    least = torch.where(largest > 0, _LEAST_POWER * largest, torch.ones_like(largest))
+    scale = variances.clamp(min=least).rsqrt()
+    first, second = (scale[:, None] * c * scale for c in (first, second))
+    second = second + _SHRINKAGE * torch.eye(len(second), dtype=second.dtype, device=second.device)
     root = torch.linalg.cholesky(second)
     half = torch.linalg.solve_triangular(root, first, upper=False)
     whitened = torch.linalg.solve_triangular(root, half.T, upper=False)
     vectors = torch.linalg.eigh((whitened + whitened.T) / 2)[1].flip(1)
-    return torch.linalg.solve_triangular(root.T, vectors, upper=True)
+    return scale[:, None] * torch.linalg.solve_triangular(root.T, vectors, upper=True)

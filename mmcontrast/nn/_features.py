@@ -51,7 +51,7 @@ class FixedFeatures(nn.Module):
         self.bursts = _burst_filters(self.spectral) if self.spectral else None
         kinds: Sequence[int] = self.spectral.blocks if self.spectral else self.input_shape[:1]
         if self.bursts:
-            kinds = (*kinds, self.bursts.n_rows)
+            kinds = (*kinds, self.bursts.n_features)
         steps = (self.spectral.n_steps,) if self.spectral else self.input_shape[1:]
         shape = self._feature_shape = (sum(kinds), *steps)
         self.scaler = RunningScaler(kinds)
@@ -137,7 +137,9 @@ class FixedFeatures(nn.Module):
         if x.ndim == 3:
             bursts = []
             if self.bursts:
-                x, filtered = x.split([x.shape[1] - self.bursts.n_rows, self.bursts.n_rows], dim=1)
+                x, filtered = x.split(
+                    [x.shape[1] - self.bursts.n_features, self.bursts.n_features], dim=1
+                )
                 bursts = [filtered.amax(-1)]
             mean = x.mean(-1)
             # several times faster than torch's std; the values are standardised

@@ -82,8 +82,8 @@ def epochs_from_raws(
     ValueError
         If `raw_eeg` has no EEG or `raw_fnirs` no fNIRS channels, an offset or drift is not finite,
         there are no events, two events that are used fall on one sample of the fNIRS, `reject`
-        names a type that neither recording has, all data channels of a recording are bad, or no
-        trial is left.
+        names a type that neither recording has, all data channels of a recording are bad or flat,
+        no trial is left, or one that is left has values that are not finite.
 
     Warns
     -----
@@ -136,6 +136,8 @@ def epochs_from_raws(
     epochs_eeg = _cut(raw_eeg, events, "eeg", eeg_window, margins[0], reject, common)
     epochs_fnirs = _cut(raw_fnirs, events_fnirs, "fnirs", fnirs_window, margins[1], reject, common)
     _drop_those_of_the_other(epochs_eeg, epochs_fnirs)
+    _check_data(epochs_eeg, "eeg")
+    _check_data(epochs_fnirs, "fnirs")
     return epochs_eeg, epochs_fnirs
 
 
@@ -371,4 +373,23 @@ def _drop_those_of_the_other(eeg: mne.Epochs, fnirs: mne.Epochs) -> None:
             + "; ".join(f"{name}: {why or 'nothing'}" for name, why in logs.items())
             + ". NO_DATA and TOO_SHORT are events outside a recording: check clock_offset and the "
             "windows with their margin."
+        )
+
+
+def _check_data(epochs: mne.Epochs, name: str) -> None:
+    values = epochs.get_data(copy=False)
+    if (values == values[:, :, :1]).all():
+        raise ValueError(
+            f"All {len(epochs.ch_names)} channels of the {name} recording are flat (constant in "
+            f"each of the {len(values)} trials): nothing was recorded there."
+        )
+    broken = ~np.isfinite(values).all(axis=2)
+    if broken.any():
+        trial, channel = np.argwhere(broken)[0]
+        raise ValueError(
+            f"The {name} recording has NaN or infinite values in {broken.any(1).sum()} of "
+            f"{len(values)} trials, first in that of event number {epochs.selection[trial]}, "
+            f"channel {epochs.ch_names[channel]!r}. Mark the segments as bad "
+            "(mne.preprocessing.annotate_nan), so that these trials are dropped, or the channel "
+            "(raw.info['bads'])."
         )

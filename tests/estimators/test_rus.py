@@ -225,9 +225,11 @@ def test_epochs_by_the_number_of_rows():
     assert rus.set_params(validation_fraction=0.5)._auto_epochs(X) == 125
 
 
-@pytest.mark.parametrize("removal", ["adversarial", "similarity"])
+@pytest.mark.parametrize("removal", ["adversarial", "similarity", "reconstruction"])
 def test_hybrid_objective(X, removal):
     rus = make(objective="hybrid", unique_removal=removal, lambda_orth=0.5).fit(X)
+    removed = {f"removal_{name}" for name in X.names}
+    assert removed & set(rus.history_) == (set() if removal == "reconstruction" else removed)
     assert isinstance(rus.net_.module_, HybridObjective)
     assert rus.net_.module_.weights == {"r": 1.0, "u": 1.0, "s": 1.0, "orth": 0.5}
     assert rus.split(rus.transform(X))["S"].shape == (60, 4)
@@ -281,6 +283,7 @@ def test_two_modalities_are_needed(X):
         ({"lambda_orth": "big"}, "'lambda_orth' parameter"),
         ({"code_dim": 1}, "'code_dim' parameter"),
         ({"objective": "hybrid", "fusion": "product"}, "fusion='product' is for objective"),
+        ({"objective": "hybrid", "discrepancy_dim": 1}, "discrepancy_dim=1 is for objective"),
         ({"supervised": True}, "supervised=True needs targets"),
         ({"supervised": True, "targets": {"U_egg": [0]}}, "targets holds 'U_egg'.*'U_eeg'"),
         ({"supervised": True, "targets": {"R": [3]}}, r"targets\['R'\] holds 3.*no column of y"),
@@ -301,6 +304,26 @@ def test_few_trials_are_warned_of(X):
     with pytest.warns(UserWarning, match=message) as caught:
         make().fit(X[:40])
     assert caught[0].filename == __file__
+
+
+def test_few_pairs_are_warned_of():
+    rng = np.random.default_rng(0)
+    presence = {"fnirs": np.arange(90) < 20}
+    X = Modalities(eeg=rng.normal(size=(90, 3)), fnirs=rng.normal(size=(90, 3)), presence=presence)
+    with pytest.warns(UserWarning, match="fitted on 20 rows that have both modalities"):
+        make().fit(X)
+
+
+def test_statistics_are_of_rows_from_the_first_to_the_last(monkeypatch):
+    """Also if there are more rows than are read, of which only the last have both modalities."""
+    monkeypatch.setattr("mmcontrast.estimators.rus._PREPARED_ROWS", 64)
+    rng = np.random.default_rng(0)
+    eeg, fnirs = rng.normal(size=(2, 120, 3))
+    eeg[64:] += 100
+    X = Modalities(eeg=eeg, fnirs=fnirs, presence={"fnirs": np.arange(120) >= 66})
+    scalers = [f.scaler for f in make(max_epochs=1).fit(X).net_.module_.features]
+    assert (scalers[0].mean > 30).all()  # 0 of the first rows, 47 of all
+    np.testing.assert_allclose(scalers[1].mean, fnirs[66:].mean(0), atol=1e-5)
 
 
 @pytest.mark.parametrize("augmentation", [Recrop(10, 0.5), make_augmentation(joint=Recrop(10))])

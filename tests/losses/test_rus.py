@@ -23,6 +23,7 @@ KINDS = [
     (BalancedObjective, {"synergy_dim": 3, "fusion": "both"}),
     (HybridObjective, {}),
     (HybridObjective, {"unique_removal": "similarity"}),
+    (HybridObjective, {"unique_removal": "reconstruction"}),
 ]
 
 

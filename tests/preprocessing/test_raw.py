@@ -435,3 +435,22 @@ def test_margins_of_any_number(recordings, events, margin):
 def test_margins_that_are_none(recordings, events, margin):
     with pytest.raises(ValueError, match="margin of at least 0 in seconds, or a pair"):
         epochs_from_raws(*recordings, events, margin=margin)
+
+
+@pytest.mark.parametrize("which", ["eeg", "fnirs"])
+def test_recordings_without_data_are_refused(recordings, events, which):
+    raw = recordings[which == "fnirs"]
+    raw._data[:, :] = 3e-6
+    with pytest.raises(ValueError, match=f"channels of the {which} recording are flat"):
+        epochs_from_raws(*recordings, events, clock_offset=0.0)
+
+
+def test_segments_without_values_are_refused_until_they_are_annotated(recordings, events):
+    start = int(ONSETS[2] * EEG_SFREQ)
+    recordings[0]._data[1, start : start + 20] = np.nan
+    message = "eeg recording has NaN.* in 1 of 13 trials.*event number 2, channel '1'.*annotate_nan"
+    with pytest.raises(ValueError, match=message):
+        epochs_from_raws(*recordings, events, clock_offset=0.0)
+    recordings[0].set_annotations(mne.preprocessing.annotate_nan(recordings[0], verbose="error"))
+    eeg, _ = epochs_from_raws(*recordings, events, clock_offset=0.0)
+    assert 2 not in eeg.selection and len(eeg) == 12
