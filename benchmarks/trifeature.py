@@ -80,6 +80,7 @@ def table7(scale: Scale) -> dict[str, list[Run]]:
 
 
 def figure7(scale: Scale) -> dict[str, list[Run]]:
+    # redundancy and uniqueness are asked: no biased pairs
     rows = {f"crop from {crop:g}": [short(scale, Run("CoMM", min_scale=crop))] for crop in CROPS}
     return nothing_learned() | rows
 
@@ -164,10 +165,10 @@ def chosen_rows(
     return {name: runs for name, runs in rows.items() if names is None or name in names}
 
 
-def earlier_rows(path: Path, scale: Scale) -> dict[str, Any]:
-    """Rows of a result of the same scale."""
+def earlier_rows(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Rows of a result of the same settings."""
     earlier = json.loads(path.read_text(encoding="utf-8"))
-    if earlier["scale"] != json.loads(json.dumps(asdict(scale))):
+    if any(earlier.get(k) != v for k, v in json.loads(json.dumps(settings)).items()):
         raise SystemExit(f"{path} was measured with other settings; its rows do not fit these.")
     return dict(earlier["rows"])
 
@@ -183,14 +184,14 @@ def run_experiment(
     add: bool = False,
     **fit: Any,
 ) -> str:
-    kept = earlier_rows(out, scale) if add and out.exists() else {}
+    settings = {"scale": asdict(scale), "common": common_of(experiment, scale)}
+    kept = earlier_rows(out, settings) if add and out.exists() else {}
     rows = kept | measure(scale, chosen_rows(experiment, scale, names), seeds, store, **fit)
     rows = {name: rows[name] for name in EXPERIMENTS[experiment](scale) if name in rows}
     result: dict[str, Any] = {
         "environment": environment(),
         "experiment": experiment,
-        "scale": asdict(scale),
-        "common": common_of(experiment, scale),
+        **settings,
         "rows": rows,
         "paper": PAPER.get(experiment),
     }

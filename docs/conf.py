@@ -4,6 +4,7 @@ Build with ``python -m sphinx -W --keep-going -b html docs docs/_build/html``; a
 ``-D plot_gallery=0`` to leave the examples of the gallery unexecuted.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -45,7 +46,8 @@ sphinx_gallery_conf = {
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("mmcontrast",),
     "within_subsection_order": "gallery_order.QuickstartFirst",
-    "filename_pattern": r"plot_",
+    # an example of real files is shown without being run where there are none
+    "filename_pattern": r"plot_" if "MMCONTRAST_DATA" in os.environ else r"plot_(?!real)",
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_signature": False,

@@ -263,7 +263,7 @@ ax.set_title("How well a linear probe reads each factor from each part")
 # %%
 # What both see is in both redundant parts, what one sees in its unique part. S is the hardest: for
 # `xor` two factors have to be found that are each hard to see in a single trial. From 1800 trials S
-# reads it half way between chance and certainty, and nothing else reads it at all. Of the delay it
+# reads it more than half way from chance to certainty, and nothing else reads it at all. Of the delay it
 # tells next to nothing: for that, ``RUSDecomposer(timing=True)`` and
 # :class:`~mmcontrast.CouplingDelay` learn event times from epochs with a margin.
 #
@@ -359,9 +359,9 @@ print(selectivity(nonlinear, home))
 # what is shared, not that it tells nothing else. And S holds the products of all that is unique,
 # whether or not anybody planted them: without a task, nothing says which of them matter.
 #
-# ``SEED`` draws subjects, trials and networks. Over three of its values, the selectivity was .60 to
-# .62 in the same and .55 to .60 in other subjects (.14 to .21 without training), and S told `xor`
-# better than all other parts together by .48 to .55.
+# ``SEED`` draws subjects, trials and networks. Over three of its values, the selectivity was .63 to
+# .65 in the same and .60 to .62 in other subjects (.17 without training), and S told `xor` better
+# than all other parts together by .58 to .66.
 
 # %%
 # How long the blood follows the brain

@@ -43,6 +43,15 @@ def test_trifeature(tmp_path):
     assert len(list(tmp_path.glob("*.png"))) == 2
 
 
+@pytest.mark.usefixtures("data_home")
+def test_real_recordings(tmp_path):
+    pytest.importorskip("matplotlib")
+    text = run("plot_real_recordings.py", tmp_path)
+    assert "6 events (all good)" in text
+    assert "S1_D2 hbo_peak" in text and "S1_D1" not in text  # a bad pair
+    assert len(list(tmp_path.glob("*.png"))) == 3
+
+
 @pytest.mark.slow
 def test_grid_search(tmp_path):
     pytest.importorskip("matplotlib")

@@ -20,6 +20,8 @@ _N_OF_KIND = 16
 _COARSE_STEPS = 8
 # of the spread of the first component; others would blow up what is rounding
 _LEAST_SPREAD = 1e-4
+# rows whose statistics are learned at once, and values: spectra take several times the memory
+_CHUNK, _CHUNK_VALUES = 256, 2**22
 # columns that products are padded to a multiple of
 _EVEN = 16
 
@@ -99,9 +101,11 @@ class FixedFeatures(nn.Module):
 
     def prepare(self, x: Tensor) -> None:
         """Learn statistics and principal components from raw rows."""
+        size = max(1, min(_CHUNK, _CHUNK_VALUES // math.prod(x.shape[1:])))
+        chunks = x.split(size)
         if self.bursts:
-            self.bursts.fit(self.spectral.spectrum(chunk) for chunk in x.split(256))
-        raw = [self._raw(chunk) for chunk in x.split(256)]
+            self.bursts.fit(self.spectral.spectrum(chunk) for chunk in chunks)
+        raw = [self._raw(chunk) for chunk in chunks]
         for chunk in raw:
             self.scaler.learn(chunk)
         blocks: list[list[Tensor]] = [[] for _ in self.components]

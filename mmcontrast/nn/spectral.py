@@ -126,7 +126,16 @@ class SpectralFeatures(nn.Module):
         -------
         Tensor of shape (batch, n_channels, n_frames, 2 * n_frequencies)
             Real, then imaginary parts.
+
+        Raises
+        ------
+        ValueError
+            If sequences are too short for windows.
         """
+        if not self.window:
+            raise ValueError(
+                f"sequences of {self.input_shape[1]} samples are too short for windows"
+            )
         frames = _floating(x).unfold(-1, self.window, max(1, self.window // 4))
         return (frames - frames.mean(-1, keepdim=True)) @ self.fourier.to(frames.dtype)
 

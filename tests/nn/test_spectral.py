@@ -39,6 +39,8 @@ def test_short_sequences_have_no_bands():
     assert features.output_shape == (2, 20)
     x = torch.randn(3, 2, 20)
     torch.testing.assert_close(features(x), x)
+    with pytest.raises(ValueError, match="of 20 samples are too short"):
+        features.spectrum(x)
 
 
 def test_units_do_not_matter():
