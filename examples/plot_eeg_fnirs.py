@@ -263,8 +263,8 @@ ax.set_title("How well a linear probe reads each factor from each part")
 # %%
 # What both see is in both redundant parts, what one sees in its unique part. S is the hardest: for
 # `xor` two factors have to be found that are each hard to see in a single trial. From 1800 trials S
-# reads it more than half way from chance to certainty, and nothing else reads it at all. Of the delay it
-# tells next to nothing: for that, ``RUSDecomposer(timing=True)`` and
+# reads it more than half way from chance to certainty, and nothing else reads it at all. Of the
+# delay it tells next to nothing: for that, ``RUSDecomposer(timing=True)`` and
 # :class:`~mmcontrast.CouplingDelay` learn event times from epochs with a margin.
 #
 # One number for the matrix is the selectivity: the mean score in the right parts less the mean
