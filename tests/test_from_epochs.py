@@ -285,12 +285,12 @@ def test_metadata_of_one_recording_is_enough():
     assert X.metadata["trial"].tolist() == list(range(8))
 
 
-def at_onsets(seconds, sfreq=100.0, event_id=None):
+def at_onsets(seconds, sfreq=100.0, event_id=None, n_times=4):
     seconds = np.asarray(seconds)
     events = np.c_[np.round(seconds * sfreq).astype(int), np.zeros((len(seconds), 2), int)]
     events[:, 2] = 1
     info = mne.create_info(1, sfreq, "eeg")
-    data = np.ones((len(events), 1, 4))
+    data = np.ones((len(events), 1, n_times))
     return mne.EpochsArray(data, info, events, event_id=event_id, verbose="error")
 
 
@@ -299,12 +299,21 @@ ONSETS = np.cumsum([3.0, 2.1, 4.4, 3.2, 2.6, 5.0])
 
 def test_events_at_other_times_are_not_the_same_trials():
     one = at_onsets(ONSETS)
-    other = at_onsets(np.cumsum([3.0, 4.4, 2.1, 3.2, 2.6, 5.0]), 10.0)
-    with pytest.raises(ValueError, match="events number 0 and 1 are 210 samples.*44 in the other"):
+    other = at_onsets(np.cumsum([3.0, 4.4, 3.2, 2.1, 5.0, 2.6]), 10.0)
+    with pytest.raises(ValueError, match="number 0 and 1 are 210 samples.*44 in the other"):
         Modalities(eeg=one, fnirs=other)
     with pytest.raises(ValueError, match=r"'eeg' and 'fnirs' were not cut.*210 samples.*order'"):
         Modalities.from_epochs(eeg=one, fnirs=other)
     assert len(Modalities.from_epochs(eeg=one, fnirs=other, match="order")) == 6
+
+
+def test_recordings_that_were_put_together_are_taken():
+    """MNE places the second after the end of the first, which depends on the epochs' length."""
+    both = (
+        mne.concatenate_epochs([at_onsets(ONSETS, rate, n_times=100)] * 2, verbose="error")
+        for rate in (100.0, 10.0)
+    )
+    assert len(Modalities(**dict(zip(("eeg", "fnirs"), both, strict=True)))) == 12
 
 
 @pytest.mark.parametrize(

@@ -195,13 +195,13 @@ def _unequal_intervals(one: _Recording, other: _Recording, trials: np.ndarray) -
         return ""
     rate = float(np.median(mine / others))
     far = np.abs(mine - rate * others) > _LARGEST_JITTER * np.median(np.abs(mine)) + 2 * (1 + rate)
-    if not far.any():
+    if far.mean() <= 0.5:  # where recordings are put together, intervals are anything
         return ""
     first = int(np.flatnonzero(far)[0])
     return (
-        f"events number {trials[first]} and {trials[first + 1]} are {mine[first]:g} samples apart "
-        f"in the one and {others[first]:g} in the other, where {rate:.4g} samples of the one are "
-        "usually one of the other"
+        f"most intervals between events differ: number {trials[first]} and {trials[first + 1]} are "
+        f"{mine[first]:g} samples apart in the one and {others[first]:g} in the other, where "
+        f"{rate:.4g} samples of the one are usually one of the other"
     )
 
 

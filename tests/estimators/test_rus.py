@@ -359,3 +359,21 @@ def test_padding_and_absent_rows_are_no_change():
 @pytest.mark.filterwarnings("error:RUSDecomposer is fitted on")
 def test_enough_trials_are_not(X):
     make().fit(X)
+
+
+def test_bursts_are_read_whatever_the_batch_and_after_loading(tmp_path):
+    """Of recordings long enough for bands, some of whose rows are absent."""
+    rng = np.random.default_rng(0)
+    X = Modalities(
+        eeg=1e-6 * rng.normal(size=(70, 3, 200)),
+        fnirs=rng.normal(size=(70, 6)),
+        presence={"eeg": np.arange(70) % 7 > 0},
+    )
+    rus = make(parts=["U_eeg"]).fit(X)
+    assert rus.net_.module_.features[0].bursts.filters.abs().amax() > 0
+    Z = rus.transform(X)
+    assert np.isnan(Z[::7]).all() and np.isfinite(np.delete(Z, np.s_[::7], axis=0)).all()
+    order = rng.permutation(70)
+    np.testing.assert_array_equal(rus.transform(X[order]), Z[order])
+    rus.save(tmp_path / "rus")
+    np.testing.assert_array_equal(RUSDecomposer.load(tmp_path / "rus").transform(X), Z)
