@@ -218,7 +218,8 @@ class Modalities:
         TypeError
             If something is not mne.Epochs.
         ValueError
-            If the recordings were not cut from the same events list, their events disagree, or
+            If the recordings were not cut from the same events list (it has another length, or
+            most intervals between events are others, at whatever rate), their events disagree, or
             they have no trial in common.
 
         Examples
