@@ -150,7 +150,8 @@ def check_same_trials(blocks: Mapping[str, Block], given: Mapping[str, Any]) -> 
     ------
     ValueError
         If the epochs were cut from different events lists, also of the same length if their
-        intervals differ, or from different rows of it, if their events disagree, or all channels of one are marked as bad.
+        intervals differ, or from different rows of it, if their events disagree, or all channels
+        of one are marked as bad.
     """
     recordings = [
         _recording(name, epochs, blocks[name].base, "selection")
