@@ -141,10 +141,9 @@ class FixedFeatures(nn.Module):
         if x.ndim == 3:
             bursts = []
             if self.bursts:
-                x, filtered = x.split(
-                    [x.shape[1] - self.bursts.n_features, self.bursts.n_features], dim=1
-                )
-                bursts = [filtered.amax(-1)]
+                n_plain = x.shape[1] - self.bursts.n_features
+                bursts = [x[:, n_plain:].amax(-1)]
+                x = x[:, :n_plain]
             mean = x.mean(-1)
             # several times faster than torch's std; the values are standardised
             spread = (x.square().mean(-1) - mean.square()).clamp(min=0).sqrt()
