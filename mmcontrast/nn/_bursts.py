@@ -20,9 +20,9 @@ class BurstFilters(nn.Module):
 
     At one channel the power is that of a burst and of everything else; its logarithm hardly tells
     weak bursts apart. The filters of a band are the first generalised eigenvectors of two
-    covariances of the channels: that in the window of each trial in which they have most power, each
-    relative to its own mean over the trial, and that in all windows. They are the mixtures with the
-    greatest ratio of the two. Channels count alike, whatever their units or their noise.
+    covariances of the channels: that in the window of each trial in which they have most power,
+    each relative to its own mean over the trial, and that in all windows. They are the mixtures
+    with the greatest ratio of the two. Channels count alike, whatever their units or their noise.
 
     Parameters
     ----------
