@@ -31,9 +31,9 @@ _MANY_ROWS = 2000
 _PREPARED_ROWS = 8192
 _CHUNK = 256
 _OF_FEW = (
-    "the parts are hardly told apart: in simulations with 600 trials the right part held a little "
-    'more than half of what can be read, and with 300 less; see the user guide, "Redundant, unique '
-    'and synergistic parts". Collect more trials, pool subjects, or use a smaller code_dim.'
+    "the parts are hardly told apart: in simulations with 600 trials the right part held less than "
+    'two thirds of what can be read, with 300 half; see the user guide, "Redundant, unique and '
+    'synergistic parts". Collect more trials, pool subjects, or use a smaller code_dim.'
 )
 _DEFAULTS = {
     "hybrid": {"r": 1.0, "u": 1.0, "s": 1.0, "orth": 1.0},

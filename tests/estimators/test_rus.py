@@ -300,7 +300,7 @@ def test_parameters_that_do_not_fit(X, params, message):
 
 
 def test_few_trials_are_warned_of(X):
-    message = "fitted on 40 rows. With fewer than 50 trials.*600 trials the right part held a litt"
+    message = "fitted on 40 rows. With fewer than 50 trials.*600 trials the right part held less t"
     with pytest.warns(UserWarning, match=message) as caught:
         make().fit(X[:40])
     assert caught[0].filename == __file__
