@@ -93,7 +93,7 @@ def test_absent_modalities(rus, X):
     alone = rus.split(rus.transform(X.select("eeg")))
     np.testing.assert_allclose(alone["U_eeg"], whole["U_eeg"], atol=1e-5)
     assert np.isnan(alone["S"]).all()
-    mask = np.arange(60) < 30
+    mask = np.arange(60) < 50
     some = Modalities(dict(X.items()), presence={"fnirs": mask})
     parts = rus.split(rus.transform(some))
     np.testing.assert_array_equal(np.isnan(parts["S"]).all(1), ~mask)
