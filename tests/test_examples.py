@@ -89,7 +89,7 @@ def test_eeg_fnirs(tmp_path):
     found = re.findall(r"^(unique|synergy): .+?  +(-?\d\.\d\d) \[", text, re.MULTILINE)
     assert min(float(value) for name, value in found if name == "unique") >= 0.4
     assert float(dict(found)["synergy"]) >= 0.05
-    assert len(list(tmp_path.glob("eeg_fnirs_*.png"))) == 6
+    assert len(list(tmp_path.glob("eeg_fnirs_*.png"))) == 7
 
 
 def tables(text: str) -> dict[str, dict[str, dict[str, float]]]:
