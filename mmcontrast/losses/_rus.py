@@ -305,6 +305,33 @@ class Head(nn.Module):
         return self.norm(self.output(self.hidden(z)) + self.linear(z))
 
 
+class CentredHead(Head):
+    """A head whose output has mean 0 and a variance that is learned."""
+
+    norm: Any
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map rows (n_rows, in_features) to (n_rows, out_features)."""
+        z = self.output(self.hidden(z)) + self.linear(z)
+        if self.training:
+            self.norm(z.detach())  # for its running mean
+            return z - z.mean(0)
+        return z - self.norm.running_mean
+
+
+class Projection(nn.Module):
+    """Linear map to columns of mean 0 and variance 1 that are (nearly) uncorrelated."""
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.linear = EvenLinear(in_features, out_features, bias=False)
+        self.norm = Whitening(out_features)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map rows (n_rows, in_features) to (n_rows, out_features)."""
+        return self.norm(self.linear(z))
+
+
 def _spec_of(encoders: Any, name: str) -> Any:
     if isinstance(encoders, Mapping):
         return encoders.get(name, "auto")

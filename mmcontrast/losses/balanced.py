@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ..nn._features import even_product
-from ..nn.interaction import Whitening
 from ..nn.multimodal import View
-from ._rus import Codes, EvenLinear, Head, RUSObjective
+from ._rus import CentredHead, Codes, Head, Projection, RUSObjective
 from .contrastive import nt_xent
 from .correlation import (
     canonical_variates,
@@ -372,33 +371,6 @@ class BalancedObjective(RUSObjective):
             for index, code in enumerate(codes)
         )
         return second - first
-
-
-class CentredHead(Head):
-    """A head whose output has mean 0 and a variance that is learned."""
-
-    norm: Any
-
-    def forward(self, z: Tensor) -> Tensor:
-        """Map rows (n_rows, in_features) to (n_rows, out_features)."""
-        z = self.output(self.hidden(z)) + self.linear(z)
-        if self.training:
-            self.norm(z.detach())  # for its running mean
-            return z - z.mean(0)
-        return z - self.norm.running_mean
-
-
-class Projection(nn.Module):
-    """Linear map to columns of mean 0 and variance 1 that are (nearly) uncorrelated."""
-
-    def __init__(self, in_features: int, out_features: int) -> None:
-        super().__init__()
-        self.linear = EvenLinear(in_features, out_features, bias=False)
-        self.norm = Whitening(out_features)
-
-    def forward(self, z: Tensor) -> Tensor:
-        """Map rows (n_rows, in_features) to (n_rows, out_features)."""
-        return self.norm(self.linear(z))
 
 
 def _standardised(z: Tensor) -> Tensor:

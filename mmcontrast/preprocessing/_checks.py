@@ -313,19 +313,28 @@ def _refuse_other_channels(found: Sequence[str], expected: Sequence[str], where:
 
 
 def _refuse_not_finite(values: np.ndarray, names: Sequence[str]) -> None:
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(values.sum()):  # no copy; the rest is for finding out where
-            return
-    wrong = [row for row in range(len(values)) if not np.isfinite(values[row]).all()]
-    if not wrong:
+    found = find_not_finite(values)
+    if found is None:
         return
-    channel = int(np.flatnonzero(~np.isfinite(values[wrong[0]]).all(axis=1))[0])
-    kind = "NaN" if np.isnan(values[wrong[0], channel]).any() else "infinity"
+    n_wrong, epoch, channel = found
+    kind = "NaN" if np.isnan(values[epoch, channel]).any() else "infinity"
     raise ValueError(
-        f"Input X contains {kind} in {len(wrong)} of {len(values)} epochs, first in epoch "
-        f"{wrong[0]}, channel {names[channel]!r}. Drop these epochs or repair the segments; epochs "
+        f"Input X contains {kind} in {n_wrong} of {len(values)} epochs, first in epoch "
+        f"{epoch}, channel {names[channel]!r}. Drop these epochs or repair the segments; epochs "
         "without any data are absent rows of a Modalities."
     )
+
+
+def find_not_finite(values: np.ndarray) -> tuple[int, int, int] | None:
+    """Number of epochs with values that are not finite, the first of them and its channel."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(values.sum()):  # no copy; the rest is for finding out where
+            return None
+    wrong = [row for row in range(len(values)) if not np.isfinite(values[row]).all()]
+    if not wrong:
+        return None
+    channel = int(np.flatnonzero(~np.isfinite(values[wrong[0]]).all(axis=1))[0])
+    return len(wrong), wrong[0], channel
 
 
 def _seconds(window: Sequence[float | None]) -> str:

@@ -12,7 +12,7 @@ import mne
 import numpy as np
 
 from .._names import did_you_mean
-from ._checks import check_raw, check_window
+from ._checks import check_raw, check_window, find_not_finite
 from .clock import LARGEST_DRIFT
 
 
@@ -383,13 +383,13 @@ def _check_data(epochs: mne.Epochs, name: str) -> None:
             f"All {len(epochs.ch_names)} channels of the {name} recording are flat (constant in "
             f"each of the {len(values)} trials): nothing was recorded there."
         )
-    broken = ~np.isfinite(values).all(axis=2)
-    if broken.any():
-        trial, channel = np.argwhere(broken)[0]
+    found = find_not_finite(values)
+    if found is not None:
+        n_wrong, epoch, channel = found
         raise ValueError(
-            f"The {name} recording has NaN or infinite values in {broken.any(1).sum()} of "
-            f"{len(values)} trials, first in that of event number {epochs.selection[trial]}, "
-            f"channel {epochs.ch_names[channel]!r}. Mark the segments as bad "
+            f"The {name} recording has NaN or infinite values in {n_wrong} of {len(values)} "
+            f"trials, first in that of event number {epochs.selection[epoch]}, channel "
+            f"{epochs.ch_names[channel]!r}. Mark the segments as bad "
             "(mne.preprocessing.annotate_nan), so that these trials are dropped, or the channel "
             "(raw.info['bads'])."
         )

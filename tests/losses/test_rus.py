@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmcontrast.losses import BalancedObjective, HybridObjective, nt_xent, soft_correlation
-from mmcontrast.losses.balanced import CentredHead
+from mmcontrast.losses._rus import CentredHead
 from mmcontrast.losses.correlation import (
     canonical_variates,
     cross_correlation,
