@@ -323,6 +323,7 @@ def test_statistics_are_of_rows_from_the_first_to_the_last(monkeypatch):
     X = Modalities(eeg=eeg, fnirs=fnirs, presence={"fnirs": np.arange(120) >= 66})
     scalers = [f.scaler for f in make(max_epochs=1).fit(X).net_.module_.features]
     assert (scalers[0].mean > 30).all()  # 0 of the first rows, 47 of all
+    assert scalers[0].n_seen == 60 + 27  # every second row, and those with the other modality
     np.testing.assert_allclose(scalers[1].mean, fnirs[66:].mean(0), atol=1e-5)
 
 

@@ -142,3 +142,17 @@ def test_the_summary_tells_weak_bursts():
     kinds = features.summary(features(x)).split([p.n_components for p in features.components], 1)
     told = [max(abs(np.corrcoef(column, power)[0, 1]) for column in z.T.numpy()) for z in kinds]
     assert told[-1] > max(told[:-1]) + 0.05
+
+
+def test_bursts_are_summed_up_by_their_maxima_and_apart():
+    features = FixedFeatures((N_CHANNELS, N_TIMES))
+    features.prepare(noise(60))
+    x = torch.randn(20, *features.output_shape, generator=torch.manual_seed(0))
+    burst = x.clone()
+    burst[:, -1, 5] += 8
+    burst[:, -1, 40] -= 8
+    sizes = [part.n_components for part in features.components]
+    before, after = (features.summary(z).split(sizes, dim=1) for z in (x, burst))
+    for kind, changed in zip(before[:-1], after[:-1], strict=True):
+        assert torch.equal(kind, changed)
+    assert (after[-1] - before[-1]).abs().amax() > 0.1
