@@ -15,8 +15,14 @@ class Store:
         if path is not None and path.exists():
             self.records = json.loads(path.read_text(encoding="utf-8"))
 
-    def get(self, key: str, compute: Callable[[], Any]) -> Any:
-        if key not in self.records:
+    def get(
+        self,
+        key: str,
+        compute: Callable[[], Any],
+        enough: Callable[[Any], bool] = lambda record: True,
+    ) -> Any:
+        """The record of the key, computed if there is none or if it does not hold enough."""
+        if key not in self.records or not enough(self.records[key]):
             self.records[key] = compute()
             if self.path is not None:
                 temporary = self.path.with_suffix(".tmp")

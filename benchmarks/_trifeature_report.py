@@ -84,7 +84,7 @@ def as_markdown(result: Mapping[str, Any]) -> str:
         table(header, body),
         paragraph(legend),
         *(paragraph(text) for text in [promises(result)] if text),
-        *(f for f in (paper_table(experiment), curves(result["rows"]), sweep(result)) if f),
+        *(f for f in (paper_table(experiment), curves(result), sweep(result)) if f),
         machine_line(result["environment"]),
     ]
     return "\n\n".join(parts) + "\n"
@@ -172,16 +172,18 @@ def paper_table(experiment: str) -> str:
     )
 
 
-def curves(rows: Mapping[str, Any]) -> str:
-    """Scores over the epochs, of rows that were probed on the way."""
+def curves(result: Mapping[str, Any]) -> str:
+    """Scores over the epochs, for Figure 5."""
+    if result["experiment"] != "figure5":
+        return ""
     body = []
-    for name, row in rows.items():
+    for name, row in result["rows"].items():
         for protocol, fits in row.get("curves", {}).items():
             for epoch in fits[0]:
                 means = {c: summary([f[epoch][c] for f in fits])["mean"] for c in (*LABELS, "S")}
                 body.append([name, protocol, epoch, *(f"{100 * v:.1f}" for v in means.values())])
     header = ["terms", "training pairs", "epoch", *LABELS, "S"]
-    return "Over the epochs:\n\n" + table(header, body) if body else ""
+    return "Over the epochs:\n\n" + table(header, body)
 
 
 def sweep(result: Mapping[str, Any]) -> str:

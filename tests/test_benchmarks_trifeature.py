@@ -97,6 +97,22 @@ def test_a_stopped_fit_goes_on_to_the_same_end(shared, toy, monkeypatch, tmp_pat
         assert found["curve"][epoch] == pytest.approx(scores)
 
 
+def test_a_fit_is_done_again_only_to_look_at_it_on_the_way(shared, toy, monkeypatch):
+    fitted, evaluate = [], shared._evaluate
+
+    def noting(pairs, run, *arguments):
+        fitted.append(run.probe_epochs)
+        return evaluate(pairs, run, *arguments)
+
+    monkeypatch.setattr(shared, "_evaluate", noting)
+    store = shared.Store()
+    for looks in ((), (1, 2), (), (2,), (4,)):
+        found = shared.evaluate(toy, shared.Run("CoMM", probe_epochs=looks), 0, store)
+        assert set(found["curve"]) >= {str(epoch) for epoch in looks}
+    assert fitted == [(), (1, 2)]  # the last epoch is looked at anyway
+    assert found["curve"]["4"] == found["scores"]
+
+
 def test_small_images_are_moved_unless_the_run_crops_them(shared):
     x = torch.rand(16, 3, 32, 32, generator=torch.manual_seed(0))
     known = torch.cat([x.flatten(), torch.tensor([128 / 255])])
@@ -141,7 +157,7 @@ def without_fits(benchmark, monkeypatch):
 
 
 @pytest.mark.usefixtures("without_fits")
-@pytest.mark.parametrize("experiment", ["figure4", "figure5", "figure7"])
+@pytest.mark.parametrize("experiment", ["figure4", "figure5", "table4", "figure7"])
 def test_reports_have_all_rows(benchmark, toy, tmp_path, experiment):
     scale = benchmark.replace(toy, name="cpu")
     out = tmp_path / "result.json"
@@ -150,6 +166,7 @@ def test_reports_have_all_rows(benchmark, toy, tmp_path, experiment):
     for name in benchmark.EXPERIMENTS[experiment](scale):
         assert f"| {name} " in report
     assert "30.0 ± 0.0" in report  # the mean of both textures
+    assert ("| L + ΣL_i | planted " in report) == (experiment == "figure5")
     if experiment == "figure7":
         batch = benchmark.SHORT["cpu"]["batch_size"]  # pairs of views
         assert f"{np.log(2 * batch - 1) - 1:.2f}" in report and f"batches of {batch}" in report

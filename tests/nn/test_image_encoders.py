@@ -192,18 +192,20 @@ def slow_block(block, x, width, stride, kernels):
 
 
 @pytest.mark.parametrize(
-    ("cls", "n_blocks", "stem"),
+    ("cls", "n_blocks", "stem", "width"),
     [
-        (ResNet18Encoder, (2, 2, 2, 2), "small"),
-        (ResNet18Encoder, (2, 2, 2, 2), "imagenet"),
-        (ResNet50Encoder, (3, 4, 6, 3), "imagenet"),
+        (ResNet18Encoder, (2, 2, 2, 2), "small", 64),
+        (ResNet18Encoder, (2, 2, 2, 2), "small", 6),
+        (ResNet18Encoder, (2, 2, 2, 2), "imagenet", 64),
+        (ResNet50Encoder, (3, 4, 6, 3), "imagenet", 64),
+        (ResNet50Encoder, (3, 4, 6, 3), "imagenet", 5),
     ],
 )
-def test_residual_networks_are_the_published_chain(cls, n_blocks, stem):
-    encoder, x = cls((1, 20, 18), stem=stem).eval(), torch.randn(1, 1, 20, 18)
+def test_residual_networks_are_the_published_chain(cls, n_blocks, stem, width):
+    encoder, x = cls((1, 20, 18), stem=stem, width=width).eval(), torch.randn(1, 1, 20, 18)
     found = encoder(x)
     conv, _, _, *rest = encoder.layers
-    assert conv.weight.shape == (64, 1, 7, 7) if stem == "imagenet" else (64, 1, 3, 3)
+    assert conv.weight.shape == (width, 1, *((7, 7) if stem == "imagenet" else (3, 3)))
     stride, padding = (2, 3) if stem == "imagenet" else (1, 1)
     x = F.relu(F.conv2d(x, conv.weight, None, stride, padding) / math.sqrt(1 + 1e-5))
     if stem == "imagenet":
@@ -214,7 +216,7 @@ def test_residual_networks_are_the_published_chain(cls, n_blocks, stem):
             stride = 2 if stage and i == 0 else 1
             kernels = [(3, stride), (3, 1)] if cls is ResNet18Encoder else None
             kernels = kernels or [(1, 1), (3, stride), (1, 1)]
-            x = slow_block(rest.pop(0), x, 64 * 2**stage, stride, kernels)
+            x = slow_block(rest.pop(0), x, width * 2**stage, stride, kernels)
     torch.testing.assert_close(found, x, rtol=1e-3, atol=1e-4)
 
 
@@ -230,6 +232,11 @@ def test_small_images_keep_their_positions(size, map_size):
 def test_an_unknown_stem_is_refused():
     with pytest.raises(ValueError, match=r"stem must be one of \['auto', 'imagenet', 'small'\]"):
         ResNet18Encoder((3, 32, 32), stem="cifar")
+
+
+def test_a_width_that_is_no_number_of_channels_is_refused():
+    with pytest.raises(ValueError, match="width must be an integer of at least 1, got 0.5"):
+        ResNet18Encoder((3, 32, 32), width=0.5)
 
 
 @pytest.mark.parametrize("cls", [ResNet18Encoder, partial(AlexNetEncoder, batch_norm=True)])
