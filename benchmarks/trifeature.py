@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from _report import RESULTS, environment, summary, write_json
 from _store import Store
-from _trifeature import SCALES, SCORES, Run, Scale, evaluate
+from _trifeature import SCALES, SCORES, Run, Scale, evaluate, options_of
 from _trifeature_report import PAPER, RESNETS, add_information, as_markdown
 
 METHODS = ("Cross", "Cross+Self", "FactorCL", "CoMM", "CoMM, interaction")
@@ -167,10 +167,17 @@ def chosen_rows(
     return {name: runs for name, runs in rows.items() if names is None or name in names}
 
 
-def earlier_rows(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Rows of a result of the same settings."""
+def earlier_rows(
+    path: Path, settings: Mapping[str, Any], rows: Mapping[str, Sequence[Run]]
+) -> dict[str, Any]:
+    """Those of the rows that a result of the same settings has."""
     earlier = json.loads(path.read_text(encoding="utf-8"))
-    if any(earlier.get(k) != v for k, v in json.loads(json.dumps(settings)).items()):
+    now = json.loads(json.dumps(settings))
+    training, before = (found["scale"].pop("training") for found in (now, earlier))
+    methods = {run.method for name in earlier["rows"] for run in rows.get(name, ())}
+    if any(earlier.get(k) != v for k, v in now.items()) or any(
+        options_of(training, method) != options_of(before, method) for method in methods
+    ):
         raise SystemExit(f"{path} was measured with other settings; its rows do not fit these.")
     return dict(earlier["rows"])
 
@@ -187,9 +194,11 @@ def run_experiment(
     **fit: Any,
 ) -> str:
     settings = {"scale": asdict(scale), "common": common_of(experiment, scale)}
-    kept = earlier_rows(out, settings) if add and out.exists() else {}
-    rows = kept | measure(scale, chosen_rows(experiment, scale, names), seeds, store, **fit)
-    rows = {name: rows[name] for name in EXPERIMENTS[experiment](scale) if name in rows}
+    chosen, all_rows = chosen_rows(experiment, scale, names), EXPERIMENTS[experiment](scale)
+    others = {name: runs for name, runs in all_rows.items() if name not in chosen}
+    kept = earlier_rows(out, settings, others) if add and out.exists() else {}
+    rows = kept | measure(scale, chosen, seeds, store, **fit)
+    rows = {name: rows[name] for name in all_rows if name in rows}
     result: dict[str, Any] = {
         "environment": environment(),
         "experiment": experiment,

@@ -113,6 +113,17 @@ def test_a_fit_is_done_again_only_to_look_at_it_on_the_way(shared, toy, monkeypa
     assert found["curve"]["4"] == found["scores"]
 
 
+def test_a_fit_is_done_again_only_for_options_of_its_own_method(shared, toy, monkeypatch):
+    fitted = []
+    monkeypatch.setattr(shared, "_evaluate", lambda pairs, run, *_: fitted.append(run.method) or {})
+    store = shared.Store()
+    for options in ({"FactorCL": {"max_epochs": 2}}, {"FactorCL": {"max_epochs": 3}}):
+        scale = shared.replace(toy, training=options)
+        for method in ("untrained CoMM", "FactorCL"):
+            shared.evaluate(scale, shared.Run(method), 0, store)
+    assert fitted == ["untrained CoMM", "FactorCL", "FactorCL"]
+
+
 def test_small_images_are_moved_unless_the_run_crops_them(shared):
     x = torch.rand(16, 3, 32, 32, generator=torch.manual_seed(0))
     known = torch.cat([x.flatten(), torch.tensor([128 / 255])])
@@ -182,6 +193,11 @@ def test_rows_are_added_to_a_result_of_the_same_settings(benchmark, toy, tmp_pat
     assert "3 seed(s) (Cross: 1)" in report
     with pytest.raises(SystemExit, match="other settings"):
         benchmark.run_experiment(more[0], benchmark.replace(toy, n_test=50), *more[2:], add=True)
+    of_another = benchmark.replace(toy, training={"CoMM": {"max_epochs": 3}})
+    assert "| FactorCL " in benchmark.run_experiment(more[0], of_another, *more[2:], add=True)
+    changed = benchmark.replace(toy, training={"FactorCL": {"max_epochs": 3}})
+    with pytest.raises(SystemExit, match="other settings"):
+        benchmark.run_experiment(more[0], changed, *more[2:], add=True)
     assert "| FactorCL " not in benchmark.run_experiment(*more)
 
 

@@ -215,7 +215,7 @@ def _extremes(x: Tensor) -> tuple[float, float]:
 def _remedy(low: float, high: float) -> str:
     if low >= 0 and high <= 255:
         return "Divide images of 8 bits by 255, or give them as uint8."
-    return "Augment images before they are standardised, or rescale them to [0, 1]."
+    return "Augment images before they are standardised or have noise, or rescale them to [0, 1]."
 
 
 def check_range(

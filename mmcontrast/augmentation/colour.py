@@ -38,10 +38,13 @@ class ColorJitter(ImageAugmentation):
     The order of the four is random, and the same for all images of a batch; everything else is
     drawn for each image. Images are red, green and blue in [0, 1].
 
+    SimCLR has ranges of 0.8, 0.8, 0.8 and 0.2 on ImageNet and half of them, which are the default,
+    on small images; CoMM has the default.
+
     References
     ----------
     Chen et al., "A simple framework for contrastive learning of visual representations", ICML
-    2020, appendix A.
+    2020, appendices A and B.9.
 
     Examples
     --------

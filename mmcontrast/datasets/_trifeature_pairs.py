@@ -72,7 +72,7 @@ def make_trifeature_pairs(
     ------
     ValueError
         If an argument is out of its range, `biased` and `balanced` are both asked for, there are
-        too few pairs to balance (below about 400 it depends on the draw), or `data` has no image
+        too few pairs to balance (of fewer than 40, it depends on the draw), or `data` has no image
         that a pair could be made with.
     TypeError
         If `data` is not what :func:`make_trifeature` returns, or an argument is of a wrong type.
@@ -167,14 +167,30 @@ class _Pool:
 
     def draw_balanced(self, n_pairs: int) -> np.ndarray:
         """Draw pairs (2, n_pairs) that respect the map, and exchange second images of half."""
-        half = self.draw(n_pairs // 2, n_pairs // 2)
+        for _ in range(_MAX_ROUNDS):
+            half = self.draw(n_pairs // 2, n_pairs // 2)
+            exchanged = self._exchanged_within_shapes(half)
+            if exchanged is not None:
+                pairs = np.concatenate([half, exchanged], axis=1)
+                return pairs[:, self.rng.permutation(n_pairs)]
+        raise ValueError(
+            f"{n_pairs} pairs are too few to balance: however they were drawn, some that respect "
+            "the map found no second image to exchange theirs with. Raise n_pairs, or pass "
+            "balanced=False."
+        )
+
+    def _exchanged_within_shapes(self, half: np.ndarray) -> np.ndarray | None:
+        """The pairs with their second images exchanged, or None if that is impossible."""
         blocks = []
         for shape in np.unique(self.shape[half[0]]):
             group = half[:, self.shape[half[0]] == shape]
             n_blocks = -(-group.shape[1] // _LARGEST_MATCHING)
-            blocks += [self._exchanged(block) for block in np.array_split(group, n_blocks, axis=1)]
-        pairs = np.concatenate([half, *blocks], axis=1)
-        return pairs[:, self.rng.permutation(pairs.shape[1])]
+            for block in np.array_split(group, n_blocks, axis=1):
+                exchanged = self._exchanged(block)
+                if exchanged is None:
+                    return None
+                blocks.append(exchanged)
+        return np.concatenate(blocks, axis=1)
 
     def _partners(self, first: np.ndarray, group: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         """For each image one of the group that it wants, of a different texture."""
@@ -197,8 +213,11 @@ class _Pool:
             "images that make_trifeature returned."
         )
 
-    def _exchanged(self, pairs: np.ndarray) -> np.ndarray:
-        """Re-pair the images so that textures differ and no pair respects the map, at random."""
+    def _exchanged(self, pairs: np.ndarray) -> np.ndarray | None:
+        """Re-pair the images so that textures differ and no pair respects the map, at random.
+
+        None if there is no such way.
+        """
         first, second = pairs
         forbidden = self.texture[first][:, None] == self.texture[second]
         forbidden |= self.wanted_colour[first][:, None] == self.colour[second]
@@ -206,10 +225,7 @@ class _Pool:
         cost[forbidden] = _FORBIDDEN
         _, matched = linear_sum_assignment(cost)
         if forbidden[np.arange(len(first)), matched].any():
-            raise ValueError(
-                f"{len(first)} pairs of one shape that respect the map are too few to exchange "
-                "their second images: give n_pairs of at least 500 or balanced=False."
-            )
+            return None
         return np.stack([first, second[matched]])
 
 

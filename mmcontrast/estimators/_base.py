@@ -66,7 +66,7 @@ _FAILURES = {
     ),
     "flat": (
         "The embedding of {name} hardly differs between rows.",
-        "Standardise the input, for example with make_modality_transformer.",
+        "Standardise the input, for example with mmcontrast.preprocessing.ChannelScaler.",
     ),
 }
 # modalities and targets, as they were passed or as they are trained on
@@ -455,7 +455,8 @@ class BaseContrastive(
                 warnings.warn(
                     f"The embedding of {type(self).__name__} hardly depends on modality {name!r}, "
                     f"whose values have a standard deviation of {self.scales_[name]:.2g}. "
-                    "Standardise it, for example with make_modality_transformer.",
+                    "Standardise it, for example with mmcontrast.preprocessing.ChannelScaler in a "
+                    "make_modality_transformer.",
                     ConvergenceWarning,
                     stacklevel=6,
                 )

@@ -1,5 +1,6 @@
 """What estimators check of their input, with messages that name the modality."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,7 @@ def check_input(estimator: BaseEstimator, X: Any, *, reset: bool) -> Modalities:
             shapes = modalities.row_shapes.values()
             estimator.n_features_in_ = sum(int(np.prod(shape)) for shape in shapes)
         _check_number(estimator, modalities)
+        _warn_of_channels_last(modalities)
     else:
         _compare_with_fit(estimator, modalities)
     _check_rows(modalities)
@@ -167,6 +169,21 @@ def _check_images(X: Modalities) -> None:
                 "width, n_channels); expected (n_channels, height, width). Lay them out with "
                 'mmcontrast.preprocessing.ImageLayout(channels="last"), or with '
                 "np.moveaxis(x, -1, 1)."
+            )
+
+
+def _warn_of_channels_last(X: Modalities) -> None:
+    """Say so if maps look like photos whose channels are on the last axis; they may be maps."""
+    for name, shape in X.row_shapes.items():
+        if name in _byte_images(X):
+            continue
+        if len(shape) == 3 and shape[2] in (3, 4) and shape[0] == shape[1] > 4:
+            warnings.warn(
+                f"modality {name!r} has rows of shape {shape}, which are taken for maps of "
+                f"{shape[0]} channels. If these are images, (height, width, n_channels), lay them "
+                'out with mmcontrast.preprocessing.ImageLayout(channels="last").',
+                UserWarning,
+                stacklevel=5,
             )
 
 

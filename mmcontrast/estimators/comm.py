@@ -208,6 +208,12 @@ class CoMM(SplitMixin, BaseContrastive):
                 f"loss_terms={self.loss_terms!r} has to hold one or both of 'joint' and "
                 "'modalities', besides which only 'interaction' is known."
             )
+        ambiguous = [name for name in row_shapes if "*" in name]
+        if self.fusion == "interaction" and ambiguous:
+            raise ValueError(
+                f"modality {ambiguous[0]!r} has a * in its name, which stands between the two "
+                "modalities of a product; rename it."
+            )
         encoder = build_multimodal_encoder(
             row_shapes,
             self.embed_dim,

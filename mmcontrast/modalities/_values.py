@@ -78,16 +78,27 @@ def is_list_of_arrays(value: Any) -> bool:
 
 def list_of_arrays_message(owner: str, arrays: Iterable[Any]) -> str:
     """Explain why a list of arrays is refused."""
-    # scikit-learn's cross-validation turns mne.Epochs into a list of their trials
-    may_be_trials = all(is_epochs(array) or array.ndim == 2 for array in arrays)
-    hint = (
-        " If the items are trials, wrap mne.Epochs in Modalities(eeg=epochs) for cross-validation."
-    )
     return (
         f"{owner} got a list of arrays. scikit-learn takes the items of a list for rows, so "
         "cross-validation would shuffle the modalities instead of the trials. Name the modalities "
-        "instead: Modalities(eeg=first, fnirs=second)."
-    ) + (hint if may_be_trials else "")
+        f"instead: Modalities(eeg=first, fnirs=second).{_hint_of_rows(list(arrays))}"
+    )
+
+
+def _hint_of_rows(items: list[Any]) -> str:
+    """What to do if the items are rows rather than modalities."""
+    # scikit-learn's cross-validation turns mne.Epochs into a list of their trials
+    if all(is_epochs(item) or item.ndim == 2 for item in items):
+        return (
+            " If the items are trials, wrap mne.Epochs in Modalities(eeg=epochs) for "
+            "cross-validation."
+        )
+    if all(not is_epochs(item) and item.ndim == 3 and min(item.shape[::2]) <= 4 for item in items):
+        return (
+            " If the items are images, make one array of them: np.stack(images), or "
+            'mmcontrast.preprocessing.ImageLayout(channels="last").fit_transform(images).'
+        )
+    return ""
 
 
 def coerce(name: str, value: Any) -> Any:

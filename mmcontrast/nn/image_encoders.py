@@ -39,6 +39,7 @@ class _ImageEncoder(nn.Module):
                 f"{type(self).__name__} encodes rows of shape (n_channels, height, width), got "
                 f"{self.input_shape}"
             )
+        self._check_size(self.input_shape[1:])
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode.
@@ -46,7 +47,8 @@ class _ImageEncoder(nn.Module):
         Parameters
         ----------
         x : Tensor of shape (batch, n_channels, height, width)
-            Images or maps; of other sizes than `input_shape`, too.
+            Images or maps; of other sizes than `input_shape`, too, down to the smallest one that
+            the network takes.
 
         Returns
         -------
@@ -56,7 +58,7 @@ class _ImageEncoder(nn.Module):
         Raises
         ------
         ValueError
-            If `x` has another number of channels or dimensions.
+            If `x` has another number of channels or dimensions, or too few pixels.
         """
         n_channels = self.input_shape[0]
         if x.ndim != 4 or x.shape[1] != n_channels:
@@ -64,8 +66,12 @@ class _ImageEncoder(nn.Module):
                 f"{type(self).__name__} expects a batch of shape (batch, {n_channels}, height, "
                 f"width), got {tuple(x.shape)}"
             )
+        self._check_size(x.shape[2:])
         # the memory format of the weights carries over
         return self.layers(x)
+
+    def _check_size(self, size: Sequence[int]) -> None:
+        """Refuse images that are too small."""
 
 
 class CNNEncoder(_ImageEncoder):
@@ -162,12 +168,7 @@ class AlexNetEncoder(_ImageEncoder):
         self, input_shape: Sequence[int], embed_dim: int = 64, *, batch_norm: bool = False
     ) -> None:
         super().__init__(input_shape, embed_dim)
-        n_channels, *size = self.input_shape
-        if min(size) < _SMALLEST_ALEXNET:
-            raise ValueError(
-                f"AlexNetEncoder needs images of at least {_SMALLEST_ALEXNET} pixels on each side, "
-                f'got {size[0]} x {size[1]}; use "cnn" or "resnet18" for small ones'
-            )
+        n_channels = self.input_shape[0]
 
         def block(n_in: int, n_out: int, kernel_size: int, stride: int = 1) -> list[nn.Module]:
             padding = 2 if kernel_size > 3 else 1
@@ -191,6 +192,13 @@ class AlexNetEncoder(_ImageEncoder):
                 nn.MaxPool2d(3, stride=2),
             )
         )
+
+    def _check_size(self, size: Sequence[int]) -> None:
+        if min(size) < _SMALLEST_ALEXNET:
+            raise ValueError(
+                f"AlexNetEncoder needs images of at least {_SMALLEST_ALEXNET} pixels on each side, "
+                f'got {size[0]} x {size[1]}; use "cnn" or "resnet18" for small ones'
+            )
 
 
 class _Block(nn.Module):

@@ -15,14 +15,15 @@ _ROWS_PER_DIM = 2
 
 
 class Whitening(nn.Module):
-    r"""Maps vectors to mean 0, variance 1 and (nearly) no correlation between dimensions.
+    r"""Maps vectors to mean 0, variance 1 at most and (nearly) no correlation between dimensions.
 
     Like batch normalisation, it takes the statistics of the batch in training and running ones in
     evaluation; unlike it, a code cannot have the same property in all of its dimensions [1]_. The
     vectors are multiplied by the inverse Cholesky factor of their covariance, whose off-diagonal
-    is first shrunk towards zero, so that dimensions without content of their own are not blown up.
-    A batch with fewer than two rows per dimension is whitened by the running statistics, and
-    counts for less in them.
+    is first shrunk towards zero, so that dimensions without content of their own are not blown up:
+    they keep a variance below 1. A batch with fewer than two rows per dimension is whitened by the
+    running statistics, and counts for less in them, beside the mean of 0 and the identity that
+    they start from.
 
     Parameters
     ----------
@@ -32,7 +33,7 @@ class Whitening(nn.Module):
         Between 0 (whitening) and 1 (batch normalisation without scale and shift).
     momentum : float, default=0.1
         Weight of a batch in the running statistics, which are plain means before there have been
-        ``1 / momentum`` batches.
+        ``1 / momentum`` batches of two rows per dimension or more.
 
     References
     ----------
@@ -112,7 +113,7 @@ class InteractionFusion(nn.Module):
     modality :math:`i` is mapped to a *code* :math:`c_i` of a few whitened dimensions
     (:class:`Whitening`), and the products :math:`c_{ia} c_{jb}` of every pair of modalities
     :math:`i < j` follow the numbers of CLS in the embedding. What is linear in one code times what
-    is linear in another is linear in the products.
+    is linear in another is linear in the products, if all of them are kept.
 
     The products of a pair are zero, their mean if the codes are uncorrelated, in rows and under
     masks without one of the two modalities. Such rows take no part in the statistics either.

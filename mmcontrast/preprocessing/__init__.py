@@ -1,6 +1,7 @@
 """Scikit-learn transformers of epochs of EEG and fNIRS and of images; epochs from recordings."""
 
 from .band_power import BandPower
+from .channel_scaler import ChannelScaler
 from .clock import Clock, estimate_clock
 from .evoked import EvokedFeatures
 from .haemodynamic import HaemodynamicFeatures
@@ -13,6 +14,7 @@ from .time_frequency import TimeFrequency
 
 __all__ = [
     "BandPower",
+    "ChannelScaler",
     "Clock",
     "EvokedFeatures",
     "HaemodynamicFeatures",

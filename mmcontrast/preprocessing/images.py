@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,10 @@ from ._checks import _contain_tables, batches
 
 # numbers of channels by which the axis of the channels is known: grey, RGB, RGB and opacity
 _IMAGE_CHANNELS = (1, 3, 4)
+# of PIL: grey, RGB, RGB and opacity, 0 and 1; None is an array
+_MODES = {None, "L", "RGB", "RGBA", "1"}
+# bytes of a photo are brighter than this somewhere
+_DARK = 15
 # interpolation in float32 leaves [0, 1] by so much
 _ROUNDING = 1e-6
 _LAYOUTS = {
@@ -55,6 +60,7 @@ class ImageLayout(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     See Also
     --------
+    mmcontrast.preprocessing.ChannelScaler : Standardise images after this step.
     mmcontrast.make_modality_transformer : Apply it to one modality of several.
 
     Notes
@@ -63,8 +69,11 @@ class ImageLayout(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     a view of the input where nothing has to be converted, so that memory-mapped uint8 images
     stay in their file.
 
-    "first" is refused where the last axis alone has 1, 3 or 4 entries, and "last" where the second
-    one alone has: nearly always, the other one is meant.
+    "first" is refused where the last axis alone has 1, 3 or 4 entries and is the shortest, and
+    "last" where the second one alone has and is: nearly always, the other one is meant.
+
+    Masks and maps of labels are no images: as uint8 they would be divided by 255. Pass them as
+    floats, a channel for each label, and without this step.
 
     A 2-D input is a table that has no layout: it is returned as float32, its values unchecked.
     Flattened images get their axes back with ``X.reshape(-1, height, width)``.
@@ -146,6 +155,8 @@ class ImageLayout(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         )
         if images.dtype != np.uint8:
             _refuse_other_values(images)
+        elif reset:
+            _warn_of_labels(images)
         dtype = np.dtype(np.uint8 if images.dtype == np.uint8 else np.float32)
         if reset:
             self.image_shape_, self.dtype_ = images.shape[1:], dtype
@@ -231,6 +242,12 @@ def _as_array(X: Any) -> np.ndarray | None:
 
 def _stacked(items: Any) -> np.ndarray:
     """Stack images of one size and type."""
+    modes = dict.fromkeys(getattr(item, "mode", None) for item in items)
+    if not set(modes) <= _MODES:
+        raise ValueError(
+            f"Found PIL images of mode {', '.join(map(repr, modes))}, whose numbers are no "
+            'brightness of grey, red, green and blue. Convert them: image.convert("RGB").'
+        )
     images = [np.asarray(item) for item in items]
     types = [image.dtype for image in images]
     other = next((row for row, dtype in enumerate(types) if dtype != types[0]), None)
@@ -242,20 +259,37 @@ def _stacked(items: Any) -> np.ndarray:
     shapes = [image.shape for image in images]
     if len(set(shapes)) > 1:
         found = ", ".join(map(str, dict.fromkeys(shapes)))
-        raise ValueError(
-            f"Images of unequal shape: found {found}. Resize, crop or pad them to one size, for "
-            "example with PIL.Image.resize."
+        remedy = (
+            "Resize, crop or pad them to one size, for example with PIL.Image.resize."
+            if len({shape[:2] for shape in shapes}) > 1
+            else "Give all of them the same channels, for example with PIL.Image.convert('RGB')."
         )
+        raise ValueError(f"Images of unequal shape: found {found}. {remedy}")
     return np.stack(images)
 
 
 def _refuse_other_types(dtype: np.dtype) -> None:
     if dtype == np.uint8 or dtype.kind == "f":
         return
+    how = "X.astype('uint8') if they hold 0 to 255, or divide them by their largest value"
+    if dtype.kind == "b":
+        how = "X.astype('float32')"
     raise ValueError(
-        f"Images are uint8 (0 to 255) or floats in [0, 1], found {dtype}; convert them with "
-        "X.astype('uint8') if they hold 0 to 255, or divide them by their largest value."
+        f"Images are uint8 (0 to 255) or floats in [0, 1], found {dtype}; convert them with {how}."
     )
+
+
+def _warn_of_labels(images: np.ndarray) -> None:
+    """Say so if bytes are so small that they are labels rather than brightness."""
+    highest = max(images[rows].max() for rows in batches(images))
+    if 0 < highest <= _DARK:
+        warnings.warn(
+            f"No byte of these uint8 images is above {highest}, and estimators divide them by 255. "
+            "If they are masks or labels, pass floats without ImageLayout; if they are images, "
+            "stretch them to 0 to 255.",
+            UserWarning,
+            stacklevel=5,
+        )
 
 
 def _refuse_other_values(images: np.ndarray) -> None:
@@ -271,5 +305,5 @@ def _refuse_other_values(images: np.ndarray) -> None:
         raise ValueError(
             f"Float images have to be in [0, 1], found values from {lowest:g} to {highest:g}. "
             "Divide images of 0 to 255 by 255 or pass them as uint8, and standardise after this "
-            "step."
+            "step (mmcontrast.preprocessing.ChannelScaler)."
         )

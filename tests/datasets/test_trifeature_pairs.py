@@ -198,12 +198,21 @@ def test_pairs_are_modalities(data):
         ({"split": None}, ValueError, "split is None"),
         ({"balanced": True, "biased": 0.5}, ValueError, "biased is 0.5, but balanced=True"),
         ({"balanced": True, "n_pairs": 501}, ValueError, "501, expected an even number"),
-        ({"balanced": True, "n_pairs": 10}, ValueError, "too few to exchange.*at least 500"),
+        ({"balanced": True, "n_pairs": 2}, ValueError, "2 pairs are too few to balance.*Raise"),
     ],
 )
 def test_bad_input(data, wrong, error, message):
     with pytest.raises(error, match=message):
         make_trifeature_pairs(data, **{"random_state": 0} | wrong)
+
+
+@pytest.mark.parametrize(("n_pairs", "seed"), [(500, 98), (500, 104), (60, 0), (60, 1)])
+def test_pairs_that_cannot_be_exchanged_are_drawn_again(data, n_pairs, seed):
+    _, y = make_trifeature_pairs(data, n_pairs, split="test", balanced=True, random_state=seed)
+    assert y["synergy"].sum() == n_pairs // 2
+    for row in ("row1", "row2"):
+        of_each = [np.bincount(y[row][y["synergy"] == s], minlength=2600) for s in (0, 1)]
+        np.testing.assert_array_equal(*of_each)
 
 
 @pytest.mark.parametrize("biased", [0.0, 1.0])

@@ -133,3 +133,12 @@ def test_products_alone_make_an_exclusive_or_linear():
     assert min(accuracy(cls, bit) for bit in bits) > 0.95
     assert accuracy(products, bits[0] ^ bits[1]) > 0.93
     assert accuracy(cls, bits[0] ^ bits[1]) < 0.7  # all that fusion="transformer" has
+
+
+def test_names_that_would_spell_two_products_alike_are_refused():
+    x = np.random.default_rng(0).normal(size=(20, 4))
+    X = Modalities({"a": x, "b*c": x, "a*b": x, "c": x})
+    comm = CoMM(embed_dim=8, n_heads=2, max_epochs=1, fusion="interaction", interaction_dim=6)
+    with pytest.raises(ValueError, match=r"'b\*c' has a \*"):
+        comm.fit(X)
+    assert comm.set_params(fusion="transformer").fit(X).transform(X).shape == (20, 8)

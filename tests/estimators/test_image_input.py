@@ -72,3 +72,17 @@ def test_channels_on_the_last_axis_are_named():
         make().fit(Modalities(photo=np.moveaxis(BYTES, 1, -1)))
     with pytest.raises(ValueError, match=r"'photo' .*\(8, 8, 1\).*channels=\"last\""):
         make().fit(Modalities(photo=BYTES[:, 0, :, :, None]))
+
+
+def test_floats_with_channels_on_the_last_axis_may_be_maps():
+    with pytest.warns(UserWarning, match=r"'photo' .*\(8, 8, 3\).*maps of 8 channels.*\"last\""):
+        fitted = make().fit(Modalities(photo=np.moveaxis(FLOATS, 1, -1)))
+    assert fitted.modalities_ == {"photo": (8, 8, 3)}
+
+
+def test_a_list_of_images_is_no_list_of_modalities():
+    for images in (list(BYTES), list(np.moveaxis(BYTES, 1, -1))):
+        with pytest.raises(TypeError, match="If the items are images, .*np.stack"):
+            make().fit(images)
+    with pytest.raises(TypeError, match=r"fnirs=second\)\.$"):
+        make().fit([BYTES, FLOATS])

@@ -174,7 +174,10 @@ def test_alexnet_with_batch_norm_has_no_biases_and_normalises():
 def test_alexnet_refuses_small_images(size):
     with pytest.raises(ValueError, match=f"63 pixels on each side, got {size[0]} x {size[1]}"):
         AlexNetEncoder((3, *size))
-    assert AlexNetEncoder((3, 63, 63))(torch.zeros(1, 3, 63, 63)).shape == (1, 256, 1, 1)
+    encoder = AlexNetEncoder((3, 63, 63))
+    assert encoder(torch.zeros(1, 3, 63, 63)).shape == (1, 256, 1, 1)
+    with pytest.raises(ValueError, match=f"63 pixels on each side, got {size[0]} x {size[1]}"):
+        encoder(torch.zeros(1, 3, *size))
 
 
 def slow_block(block, x, width, stride, kernels):

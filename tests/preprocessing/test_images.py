@@ -132,6 +132,30 @@ def test_channels_elsewhere_are_named():
     assert ImageLayout("last").fit_transform(square).shape == (6, 4, 3, 4)
 
 
+def test_pillow_images_whose_numbers_are_no_brightness_are_refused():
+    image = pytest.importorskip("PIL.Image")
+    photos = [image.fromarray(x) for x in BYTES.transpose(0, 2, 3, 1)]
+    for mode in ("P", "CMYK", "HSV", "LA"):
+        with pytest.raises(ValueError, match=rf"mode '{mode}'.*image.convert"):
+            ImageLayout("last").fit([photo.convert(mode) for photo in photos])
+    with pytest.raises(ValueError, match="of mode 'RGB', 'P'"):
+        ImageLayout("last").fit([photos[0], photos[1].convert("P")])
+    assert ImageLayout("last").fit_transform([p.convert("RGBA") for p in photos]).shape[1] == 4
+    grey = [photo.convert("L") for photo in photos]
+    assert ImageLayout(None).fit_transform(grey).shape == (6, 1, 8, 10)
+    with pytest.raises(ValueError, match=r"\(8, 10, 3\), \(8, 10\)\. Give all .* channels"):
+        ImageLayout("last").fit([photos[0], grey[0]])
+
+
+def test_bytes_of_labels_are_no_images():
+    labels = BYTES % 5
+    with pytest.warns(UserWarning, match=r"above 4, .* by 255\. If they are masks or labels"):
+        layout = ImageLayout().fit(labels)
+    assert layout.transform(labels).dtype == np.uint8
+    with pytest.raises(ValueError, match=r"found bool; convert them with X.astype\('float32'\)"):
+        ImageLayout().fit(labels > 0)
+
+
 def test_one_modality_of_several_and_set_output():
     pytest.importorskip("pandas")
     X = Modalities(photo=BYTES.transpose(0, 2, 3, 1), age=np.arange(6.0)[:, None])
