@@ -16,7 +16,8 @@ from ..training import ContrastiveNet, ModalityDataset
 from ._inputs import check_input
 from ._values import check_values
 
-_EMBED_BYTES = 2**24
+# of input at a time: on a CPU, what its maps fit into a cache with
+_EMBED_BYTES = {"cpu": 2**22, "other": 2**24}
 # products of fewer rows are summed in another order: a row's embedding would depend on its company
 _FEWEST_ROWS = 16
 
@@ -69,7 +70,8 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         module.eval()
         dataset = ModalityDataset(X, device=self.net_.device, streaming=True)
         row_values = sum(int(np.prod(shape)) for shape in X.row_shapes.values())
-        n_rows = int(np.clip(_EMBED_BYTES // (4 * row_values), _FEWEST_ROWS, 1024))
+        n_bytes = _EMBED_BYTES["cpu" if torch.device(self.net_.device).type == "cpu" else "other"]
+        n_rows = int(np.clip(n_bytes // (4 * row_values), _FEWEST_ROWS, 1024))
         embedded = np.empty((len(X), self._n_features_out), dtype=np.float32)
         with torch.inference_mode():
             for start in range(0, len(X), n_rows):
