@@ -1,5 +1,6 @@
 """Embedding rows with a trained network."""
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +19,8 @@ from ._values import check_values
 
 # of input at a time: on a CPU, what its maps fit into a cache with
 _EMBED_BYTES = {"cpu": 2**22, "other": 2**24}
+# a spread that is so many times that of the training data is no other sample of the same
+_OTHER_UNITS = 100
 # products of fewer rows are summed in another order: a row's embedding would depend on its company
 _FEWEST_ROWS = 16
 
@@ -76,6 +79,8 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         with torch.inference_mode():
             for start in range(0, len(X), n_rows):
                 view = dataset.read(start, start + n_rows)
+                if not start:
+                    self._warn_of_other_units(view)
                 for name, values in view.values.items():
                     if not values.sum().isfinite():
                         check_values(X[start : start + n_rows].select(name), start)
@@ -91,6 +96,20 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
                     )
         self._mark_absent(embedded, X)
         return embedded
+
+    def _warn_of_other_units(self, view: View) -> None:
+        """Say so if values spread far more than those of fit, as after a change of units."""
+        for name, values in view.values.items():
+            ratio = float(values.std(correction=0)) / self.scales_[name]
+            if ratio > _OTHER_UNITS:
+                warnings.warn(
+                    f"The values of modality {name!r} spread {ratio:.3g} times as much as those "
+                    f"that {type(self).__name__} was fitted on. Pass them in the units of fit, "
+                    "after the same steps: images in [0, 1] or of bytes, recordings in volts or in "
+                    "microvolts.",
+                    UserWarning,
+                    stacklevel=4,
+                )
 
     def _mark_absent(self, embedded: np.ndarray, X: Modalities) -> None:
         """Show in the embedding where a modality was absent."""

@@ -44,7 +44,7 @@ def test_embedding_does_not_depend_on_the_batch(fitted, sizes):
 def test_chunks_of_transform_do_not_show(fitted, monkeypatch):
     X, comm = fitted
     whole = comm.transform(X)
-    monkeypatch.setattr("mmcontrast.estimators._embedding._EMBED_BYTES", 1)
+    monkeypatch.setattr("mmcontrast.estimators._embedding._EMBED_BYTES", {"cpu": 1})
     close(comm.transform(X), whole)
 
 

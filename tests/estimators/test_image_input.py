@@ -86,3 +86,16 @@ def test_a_list_of_images_is_no_list_of_modalities():
             make().fit(images)
     with pytest.raises(TypeError, match=r"fnirs=second\)\.$"):
         make().fit([BYTES, FLOATS])
+
+
+def test_other_units_than_those_of_fit_are_noticed(recwarn):
+    fitted = make().fit(Modalities(photo=FLOATS, age=AGE))
+    fitted.transform(Modalities(photo=np.clip(50 * FLOATS, 0, 60), age=AGE))
+    fitted.transform(Modalities(photo=FLOATS[:1], age=AGE[:1]))
+    assert not recwarn.list
+    with pytest.warns(
+        UserWarning, match=r"'photo' spread 255 times as much .* in the units of fit"
+    ):
+        fitted.transform(Modalities(photo=255 * FLOATS, age=AGE))
+    with pytest.warns(UserWarning, match="'age' spread 1e.06 times"):
+        fitted.transform(Modalities(photo=FLOATS, age=1e6 * AGE))
