@@ -10,10 +10,10 @@ part of a redundant factor is R_eeg and R_fnirs together; each of them alone, as
 counts among the others for the other factors. The two together, "R", are a row of the tables but
 no part, and count in no leak. Run it with::
 
-    python benchmarks/decomposition.py --sizes 600 2000 --states 0 --methods balanced timing
+    python benchmarks/decomposition.py --sizes 600 --states 0 --methods balanced --resume fits.json
 
-and again for other sizes, states and methods: fits that were done are kept, and all of them are in
-the report. ``--full`` is all of them, some hours on two cores.
+and again for other sizes, states and methods: fits that were done are kept in the file, and all of
+them are in the report. ``--full`` is all of them, some hours on two cores.
 """
 
 import argparse
@@ -339,7 +339,7 @@ the mean share in the part in which a factor belongs, "leak" the mean share in t
 selectivity their difference; a share above 1 counts as 1 when it is in the right part, as that of
 the delay is with timing. "Other subjects": tested on three of ten subjects, fitted on the trials of
 the others. FactorCL (objective "disentangled", whose parts are cleaner than the paper's) and CoMM
-have 300 steps of 64 rows, on encoders of the same time courses and log powers, but without the
+have 279 steps of 64 rows, on encoders of the same time courses and log powers, but without the
 mixtures of channels in which bursts stand out. One seed per state; where there
 are several states, mean ± standard deviation. The recipe was tuned on states 21 and 22 of the
 simulator, which are not here. What is not in the table was not run; --full is all of it.

@@ -9,8 +9,7 @@ the second half of the level, would gain less than 1 % if the level took as long
 upper end of what the noise of the training leaves open. Only then is NCE-CLUB called a bound.
 
 A critic alone cannot tell: at d = 200 the concat critic of 128 hidden units all but stops rising
-below the truth (InfoNCE .76 of 2 nats and NCE-CLUB 1.58 after 20 000 steps, where the bilinear one
-has 1.12 and 4.56 after 8 000), which shows only beside one that gets further.
+below the truth, which shows only beside one that gets further.
 
     python benchmarks/gaussian_mi.py --quick
     python benchmarks/gaussian_mi.py --full --plot figure3.png

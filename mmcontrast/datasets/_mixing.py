@@ -64,8 +64,8 @@ class PlanarMixing:
         The linear map after the flows, of full rank.
     latent_std : float
         Standard deviation of the latents.
-    mean, feature_std : ndarray of shape (n_features,)
-        What the features are centred and divided by; `feature_std` is 1 after it.
+    mean, scale : ndarray of shape (n_features,)
+        What the features are centred and divided by.
     """
 
     readings: np.ndarray

@@ -10,7 +10,8 @@ T = TypeVar("T", bound=type)
 _ENCODERS = """encoders : "auto", str, Module, class or dict of str to these, default="auto"
     Encoder of every modality, or one per modality. "auto" goes by the shape of a row: "mlp"
     for (n_features,), "causal_conv" for (n_channels, n_times), "cnn" for (n_channels, height,
-    width). Also "gru" and "transformer". A class is called with the row's shape and
+    width). Also "gru", "transformer" and "spectral" for sequences, "alexnet", "resnet18" and
+    "resnet50" for images. A class is called with the row's shape and
     `embed_dim`; a Module is copied, and one whose parameters are all frozen stays so.
 converters : "auto", str, Module, class or dict of str to these, default="auto"
     Latent converters: "identity", "token_projection", "patch_embedding", "feature_tokenizer",
@@ -32,7 +33,7 @@ schedule : {{"cosine", "constant"}}, default="cosine"
     "cosine" warms up linearly and then falls to 1e-6.
 warmup_epochs : float, default=1
     Epochs of warm-up of the cosine schedule.
-gradient_clip : float or None, default=None
+gradient_clip : float or None, default={gradient_clip}
     Largest norm of the gradient.
 validation_fraction : float or None, default=None
     Share of the rows held out for ``history_["valid_loss"]``; of the groups, if `fit` is
@@ -98,6 +99,7 @@ def fill_doc(cls: T) -> T:
         "training": _TRAINING.format(
             plain=plain,
             learning_rate=_default(cls, "learning_rate"),
+            gradient_clip=_default(cls, "gradient_clip"),
             batch=getattr(cls, "_auto_batch_size", _AUTO_BATCH_SIZE),
             **_epochs(cls),
         ),

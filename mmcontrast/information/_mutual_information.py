@@ -219,7 +219,7 @@ def conditional_mutual_information(
             Fit mean and spread of y given z (ridge regression and a network, cross-fitted), and
             give a row the residuals of other rows. Needs residuals that do not depend on z, which
             is checked: what they still tell of z is estimated on one fold, and if it is not 0
-            the result is no bound and a warning says so.
+            a warning says so, and InfoNCE is no lower bound but an estimate.
         "neighbors"
             Take y of rows with a similar z. Assumes nothing about the distribution, but a similar
             z is not the same: what y tells of the difference is counted as well, so that the

@@ -15,7 +15,7 @@ def import_optional(module: str, what: str, install: str) -> Any:
 
 def pyplot(what: str) -> Any:
     """Import matplotlib.pyplot."""
-    return import_optional("matplotlib.pyplot", what, "'mmcontrast[plot]'")
+    return import_optional("matplotlib.pyplot", what, "matplotlib")
 
 
 def pandas(what: str) -> Any:

@@ -58,8 +58,8 @@ class BalancedObjective(RUSObjective):
         Shape of one row of both modalities.
     encoders, converters : str, Module, class or dict of str to these, default="auto"
         See :func:`~mmcontrast.nn.build_pooled_encoder`. "auto" is
-        :class:`~mmcontrast.nn.PooledConvEncoder` on :class:`~mmcontrast.nn.SpectralFeatures` for
-        sequences.
+        :class:`~mmcontrast.nn.PooledConvEncoder` for sequences, on
+        :class:`~mmcontrast.nn.SpectralFeatures` and mixtures of channels in which bursts stand out.
     embed_dim : int, default=96
         Size of the encoders' output.
     code_dim : int, default=16
