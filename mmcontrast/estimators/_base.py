@@ -1,7 +1,6 @@
 """What all contrastive estimators share: input, training, embedding, saving."""
 
 import copy
-import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping
 from torch import nn
 
+from .._warnings import warn
 from ..augmentation import ModalityAugmentation, default_augmentation
 from ..losses.comm import embedding_std
 from ..modalities import Modalities
@@ -440,7 +440,7 @@ class BaseContrastive(
             raise FloatingPointError(message)
         if keeper.failure_ != "flat":
             message += f" The weights from the end of epoch {keeper.good_epoch_} are kept."
-        warnings.warn(message, ConvergenceWarning, stacklevel=5)
+        warn(message, ConvergenceWarning)
 
     def _warn_of_silent_modalities(self, X: Modalities) -> None:
         """Say so if a modality, on its own, gives every row nearly the same embedding."""
@@ -452,13 +452,12 @@ class BaseContrastive(
             spread[name] = float(embedding_std(torch.from_numpy(embedded)))
         for name, std in spread.items():
             if std < _SILENT_SHARE * max(spread.values()):
-                warnings.warn(
+                warn(
                     f"The embedding of {type(self).__name__} hardly depends on modality {name!r}, "
                     f"whose values have a standard deviation of {self.scales_[name]:.2g}. "
                     "Standardise it, for example with mmcontrast.preprocessing.ChannelScaler in a "
                     "make_modality_transformer.",
                     ConvergenceWarning,
-                    stacklevel=6,
                 )
 
     def score(self, X: Any, y: Any = None) -> float:

@@ -1,6 +1,5 @@
 """Embedding rows with a trained network."""
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +9,7 @@ import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from .._warnings import warn
 from ..modalities import Modalities
 from ..modalities._values import unknown_name
 from ..nn.multimodal import View
@@ -102,13 +102,11 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         for name, values in view.values.items():
             ratio = float(values.std(correction=0)) / self.scales_[name]
             if ratio > _OTHER_UNITS:
-                warnings.warn(
+                warn(
                     f"The values of modality {name!r} spread {ratio:.3g} times as much as those "
                     f"that {type(self).__name__} was fitted on. Pass them in the units of fit, "
                     "after the same steps: images in [0, 1] or of bytes, recordings in volts or in "
-                    "microvolts.",
-                    UserWarning,
-                    stacklevel=4,
+                    "microvolts."
                 )
 
     def _mark_absent(self, embedded: np.ndarray, X: Modalities) -> None:

@@ -1,6 +1,5 @@
 """What estimators check of their input, with messages that name the modality."""
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import validate_data
 
+from .._warnings import warn
 from ..modalities import Modalities, as_modalities
 from ..modalities._columns import refuse_collections
 from ..modalities._values import is_epochs, is_frame, unknown_name
@@ -178,12 +178,10 @@ def _warn_of_channels_last(X: Modalities) -> None:
         if name in _byte_images(X):
             continue
         if len(shape) == 3 and shape[2] in (3, 4) and shape[0] == shape[1] > 4:
-            warnings.warn(
+            warn(
                 f"modality {name!r} has rows of shape {shape}, which are taken for maps of "
                 f"{shape[0]} channels. If these are images, (height, width, n_channels), lay them "
-                'out with mmcontrast.preprocessing.ImageLayout(channels="last").',
-                UserWarning,
-                stacklevel=5,
+                'out with mmcontrast.preprocessing.ImageLayout(channels="last").'
             )
 
 

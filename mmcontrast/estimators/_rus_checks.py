@@ -1,6 +1,5 @@
 """Checks of the parameters of RUSDecomposer."""
 
-import warnings
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._names import did_you_mean
+from .._warnings import warn
 from ..modalities import Modalities
 
 _FEW_TRIALS = 50
@@ -78,9 +78,7 @@ def warn_of_few(owner: str, X: Modalities, consequence: str) -> None:
     n_rows = int(np.logical_and.reduce([X.presence(name) for name in X.names]).sum())
     if n_rows < _FEW_TRIALS:
         pairs = "" if X.is_complete else " that have both modalities"
-        warnings.warn(
+        warn(
             f"{owner} is fitted on {n_rows} rows{pairs}. With fewer than {_FEW_TRIALS} trials "
-            f"{consequence}",
-            UserWarning,
-            stacklevel=7,
+            f"{consequence}"
         )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from sklearn.utils import assert_all_finite, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import type_of_target
+
+from .._warnings import warn
 
 _CLASSES = {"binary", "multiclass"}
 _SHOWN = 5
@@ -175,11 +176,9 @@ def _as_array(y: Any, owner: str) -> np.ndarray:
 def _warn_of_many_classes(y: np.ndarray, target_type: str) -> None:
     n_classes = len(np.unique(y))
     if target_type == "classification" and y.dtype.kind in "iuf" and n_classes > len(y) / 2 > 5:
-        warnings.warn(
+        warn(
             f"y is taken for {n_classes} classes of {len(y)} rows, since it holds whole numbers."
-            + _REGRESSION_HINT,
-            UserWarning,
-            stacklevel=6,
+            + _REGRESSION_HINT
         )
 
 

@@ -1,6 +1,5 @@
 """One call of an estimator with networks: its folds, its options, and the data of each fold."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
+from .._warnings import warn
 from ..training import resolve_device
 from ..training.net import private_random_numbers
 from ._checks import check_number, check_positive, check_rows
@@ -139,11 +139,10 @@ class CrossFit:
             return False
         # neighbours in more columns are too far apart
         choice = "Use negatives='neighbors', or transform" if z.shape[1] == 1 else "Transform"
-        warnings.warn(
+        warn(
             f"What is left of Y after regression on Z still shares about {left.value:.2f} nats "
             f"with Z; the result is too large by about as much, and no lower bound. {choice} Y so "
-            "that its spread and shape depend less on Z.",
-            stacklevel=3,
+            "that its spread and shape depend less on Z."
         )
         return True
 

@@ -1,7 +1,6 @@
 """Information from distances to nearest neighbours."""
 
 import math
-import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -9,6 +8,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 from scipy.special import digamma
 
+from .._warnings import warn
 from ._checks import check_rows
 from ._estimate import Estimate
 
@@ -72,12 +72,11 @@ def _warn_of_repeated(variables: dict[str, np.ndarray], n_neighbors: int) -> Non
         _, index, counts = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
         share = (counts[index.ravel()] > n_neighbors).mean()
         if share > _REPEATED_SHARE:
-            warnings.warn(
+            warn(
                 f"{share:.0%} of the rows of {name} are equal to {n_neighbors} others or "
                 "more; method 'ksg' is for continuous values, and the "
                 "result can be wrong by far more than its standard error. If the values are "
-                f"rounded, {_DITHER}.",
-                stacklevel=4,
+                f"rounded, {_DITHER}."
             )
 
 

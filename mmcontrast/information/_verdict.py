@@ -1,10 +1,9 @@
 """What a bound that was read is worth."""
 
-import warnings
-
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from .._warnings import warn
 from ._crossfit import Outcome
 from ._estimate import CeilingWarning, Estimate
 
@@ -24,13 +23,12 @@ def judge(method: str, outcome: Outcome, n_candidates: int | None = None) -> Est
         if not outcome.stopped:
             _warn_of_steps("the lower bound can still rise")
         if bound.value > _NEAR_CEILING * ceiling:
-            warnings.warn(
+            warn(
                 f"The estimate of {bound.value:.2f} nats is close to its ceiling of "
                 f"{ceiling:.2f} nats, the log of the {np.exp(ceiling):.0f} candidates; the truth "
                 "may be far above. Raise batch_size (and the number of rows, as a fold has to "
                 "hold a batch) or n_neighbors, or use method='ksg' in few dimensions.",
                 CeilingWarning,
-                stacklevel=3,
             )
         return Estimate(
             bound.value,
@@ -48,13 +46,12 @@ def judge(method: str, outcome: Outcome, n_candidates: int | None = None) -> Est
     if not outcome.stopped:
         _warn_of_steps("the result is not an upper bound yet")
     elif overfitted:
-        warnings.warn(
+        warn(
             f"The network is overfitted (it finds {trained.train:.2f} nats in training rows, "
             f"{trained.value:.2f} in others), so that {method!r} has not converged and bounds "
             "nothing. Use more rows or fewer columns, or method='infonce', which overfitting only "
             "makes smaller.",
             ConvergenceWarning,
-            stacklevel=3,
         )
     converged = outcome.stopped and not overfitted
     # a network that found nothing also ends, and cannot say whether there was anything to find
@@ -64,10 +61,9 @@ def judge(method: str, outcome: Outcome, n_candidates: int | None = None) -> Est
 
 
 def _warn_of_steps(consequence: str) -> None:
-    warnings.warn(
+    warn(
         f"Networks were still improving when training ended: {consequence}. Raise max_steps.",
         ConvergenceWarning,
-        stacklevel=4,
     )
 
 

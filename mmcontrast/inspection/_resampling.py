@@ -1,8 +1,8 @@
 """Resampled groups for intervals, and permuted rows for null distributions."""
 
-import warnings
-
 import numpy as np
+
+from .._warnings import warn
 
 PERMUTATIONS = ("auto", "trials", "within_groups", "groups")
 _FEW_GROUPS = 5
@@ -19,11 +19,9 @@ def bootstrap_weights(n_units: int, n_bootstraps: int, rng: np.random.RandomStat
 def warn_of_few_groups(groups: np.ndarray | None) -> None:
     """Warn if an interval over groups can only be rough."""
     if groups is not None and groups.max() + 1 < _FEW_GROUPS:
-        warnings.warn(
+        warn(
             f"Intervals over {groups.max() + 1} groups are too narrow as a rule: a bootstrap needs "
-            "more. Take the spread over groups as it is, or measure more groups.",
-            UserWarning,
-            stacklevel=3,
+            "more. Take the spread over groups as it is, or measure more groups."
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, 
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .._warnings import warn
 from ..modalities._values import from_tensor, is_tensor
 from ._checks import _contain_tables, batches
 
@@ -283,12 +283,10 @@ def _warn_of_labels(images: np.ndarray) -> None:
     """Say so if bytes are so small that they are labels rather than brightness."""
     highest = max(images[rows].max() for rows in batches(images))
     if 0 < highest <= _DARK:
-        warnings.warn(
+        warn(
             f"No byte of these uint8 images is above {highest}, and estimators divide them by 255. "
             "If they are masks or labels, pass floats without ImageLayout; if they are images, "
-            "stretch them to 0 to 255.",
-            UserWarning,
-            stacklevel=5,
+            "stretch them to 0 to 255."
         )
 
 

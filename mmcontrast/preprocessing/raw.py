@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from numbers import Integral
@@ -12,6 +11,7 @@ import mne
 import numpy as np
 
 from .._names import did_you_mean
+from .._warnings import warn
 from ._checks import check_raw, check_window, find_not_finite
 from .clock import LARGEST_DRIFT
 
@@ -203,13 +203,11 @@ def _default_offset(raw_eeg: mne.io.BaseRaw, raw_fnirs: mne.io.BaseRaw) -> float
     )
     offset = (begin_eeg - begin_fnirs).total_seconds()
     if abs(offset) * raw_fnirs.info["sfreq"] > 0.5:
-        warnings.warn(
+        warn(
             f"The EEG begins at {begin_eeg} and the fNIRS at {begin_fnirs}, but clock_offset is "
             "not given and taken to be 0, as if both had begun together. Pass "
             f"clock_offset={round(offset, 3):.12g} if these dates are exact, that of "
-            "estimate_clock if both recorded the events, or clock_offset=0 to keep this.",
-            UserWarning,
-            stacklevel=3,
+            "estimate_clock if both recorded the events, or clock_offset=0 to keep this."
         )
     return 0.0
 
@@ -238,11 +236,9 @@ def _events_of(
     absent = {name: code for name, code in event_id.items() if code not in events[:, 2]}
     if absent:
         there = f"names {annotated}" if annotated else f"codes {np.unique(events[:, 2]).tolist()}"
-        warnings.warn(
+        warn(
             f"event_id has {absent}, of which no event occurs; there are events of {there}."
-            f"{did_you_mean(next(iter(absent)), annotated)}",
-            UserWarning,
-            stacklevel=3,
+            f"{did_you_mean(next(iter(absent)), annotated)}"
         )
     return events, dict(event_id)
 

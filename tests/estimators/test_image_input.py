@@ -5,9 +5,11 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from sklearn.pipeline import make_pipeline
 
 from mmcontrast import CoMM, Modalities
 from mmcontrast.estimators._values import training_scales
+from mmcontrast.preprocessing import ImageLayout
 
 RNG = np.random.default_rng(0)
 BYTES = RNG.integers(0, 256, size=(24, 3, 8, 8), dtype=np.uint8)
@@ -99,3 +101,23 @@ def test_other_units_than_those_of_fit_are_noticed(recwarn):
         fitted.transform(Modalities(photo=255 * FLOATS, age=AGE))
     with pytest.warns(UserWarning, match="'age' spread 1e.06 times"):
         fitted.transform(Modalities(photo=FLOATS, age=1e6 * AGE))
+
+
+def test_warnings_point_to_the_line_of_the_user():
+    X = Modalities(photo=np.moveaxis(FLOATS, 1, -1), age=AGE)
+    calls = (
+        lambda: make().fit(X),
+        lambda: make().fit_transform(X),
+        lambda: make_pipeline(make()).fit(X),
+        lambda: ImageLayout().fit_transform(BYTES % 5),
+    )
+    for call in calls:
+        with pytest.warns(UserWarning) as caught:
+            call()
+        assert [warning.filename for warning in caught] == [__file__]
+    fitted = make().fit(Modalities(photo=FLOATS, age=AGE))
+    far = Modalities(photo=1000 * FLOATS, age=AGE)
+    for call in (fitted.transform, lambda X: fitted.encode_modality(X, "photo")):
+        with pytest.warns(UserWarning) as caught:
+            call(far)
+        assert {warning.filename for warning in caught} == {__file__}
