@@ -99,7 +99,7 @@ CPU = Scale(
     augmentation="shift+flip",
     with_crop="crop+flip",
     training={
-        # its steps take longer, and four times as many pairs taught it no more
+        # its steps take longer: as many epochs as the others have do not fit into the time
         "FactorCL": {"learning_rate": 3e-4, "batch_size": 128, "max_epochs": 6},
         "CoMM, interaction": {"interaction_dim": 1024},
     },

@@ -295,7 +295,8 @@ class ResNet18Encoder(_ResNetEncoder):
         "small" with a 3×3 convolution that keeps them [2]_. "auto" is "small" below 64 pixels.
     width : int, default=64
         Channels of the stem and of the first stage; every later stage has twice those of the one
-        before. Small images on a CPU want fewer: a quarter of them takes a sixteenth of the work.
+        before. On a CPU, small images want fewer: with a quarter of them there is about a
+        sixteenth of the multiplications.
 
     Raises
     ------
@@ -340,7 +341,8 @@ class ResNet50Encoder(_ResNetEncoder):
         "small" with a 3×3 convolution that keeps them [2]_. "auto" is "small" below 64 pixels.
     width : int, default=64
         Channels of the stem and of the first stage; every later stage has twice those of the one
-        before. Small images on a CPU want fewer: a quarter of them takes a sixteenth of the work.
+        before. On a CPU, small images want fewer: with a quarter of them there is about a
+        sixteenth of the multiplications.
 
     Raises
     ------

@@ -36,7 +36,35 @@ class Recording(NamedTuple):
     distances: np.ndarray | None = None  # (n_channels,), m, from source to detector
 
 
-class EpochsTransformer(TransformerMixin, BaseEstimator):
+def _contain_tables(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Let `set_output` act on 2-D output alone; data frames cannot hold epochs or maps."""
+
+    @functools.wraps(method)
+    def contained(self: Any, X: Any, *args: Any, **kwargs: Any) -> Any:
+        found = method(self, X, *args, **kwargs)
+        if found.ndim != 2:
+            return found
+        return _wrap_data_with_container("transform", found, X, self)
+
+    return contained
+
+
+class ArrayTransformer(TransformerMixin, BaseEstimator):
+    """Transformer of arrays of two axes or more, of which data frames can hold those of two."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in {"transform", "fit_transform"} & set(dir(cls)):
+            setattr(cls, name, _contain_tables(inspect.unwrap(getattr(cls, name))))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+class EpochsTransformer(ArrayTransformer):
     """Base of the transformers of epochs (n_epochs, n_channels, n_times).
 
     A 2-D input is one channel, a row the time course of one epoch.
@@ -50,11 +78,6 @@ class EpochsTransformer(TransformerMixin, BaseEstimator):
 
     ch_names: Sequence[str] | None
     sfreq_: Any  # a float, or None where the sampling rate does not matter and is not known
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        for name in ("transform", "fit_transform"):
-            setattr(cls, name, _contain_tables(inspect.unwrap(getattr(cls, name))))
 
     def _read(self, X: Any, *, reset: bool) -> np.ndarray:
         """Validate epochs and return them as (n_epochs, n_channels, n_times) of floats."""
@@ -238,25 +261,6 @@ class EpochsTransformer(TransformerMixin, BaseEstimator):
         if baseline is None:
             return values
         return values - values[..., baseline].mean(axis=-1, keepdims=True)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.transformer_tags.preserves_dtype = []
-        return tags
-
-
-def _contain_tables(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Let `set_output` act on 2-D output alone; data frames cannot hold epochs or maps."""
-
-    @functools.wraps(method)
-    def contained(self: Any, X: Any, *args: Any, **kwargs: Any) -> Any:
-        found = method(self, X, *args, **kwargs)
-        if found.ndim != 2:
-            return found
-        return _wrap_data_with_container("transform", found, X, self)
-
-    return contained
 
 
 def batches(values: np.ndarray, copies: int = 1) -> Iterator[slice]:

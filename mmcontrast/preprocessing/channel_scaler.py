@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.base import OneToOneFeatureMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..modalities._values import from_tensor, is_epochs, is_tensor
-from ._checks import _contain_tables, batches
+from ._checks import ArrayTransformer, batches
 
 
-class ChannelScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class ChannelScaler(OneToOneFeatureMixin, ArrayTransformer):
     """Give each channel of images, maps or recordings mean 0 and standard deviation 1.
 
     Both are taken over all rows and positions in `fit`, so that what differs between the rows or
@@ -115,17 +114,6 @@ class ChannelScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         elif is_tensor(X):
             X = from_tensor("X", X)
         return validate_data(self, X, reset=reset, dtype="numeric", allow_nd=True)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.transformer_tags.preserves_dtype = []
-        return tags
-
-
-# `set_output` makes data frames of tables alone
-for _name in ("transform", "fit_transform"):
-    setattr(ChannelScaler, _name, _contain_tables(inspect.unwrap(getattr(ChannelScaler, _name))))
 
 
 def _channel_sums(values: np.ndarray) -> np.ndarray:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, _fit_context
+from sklearn.base import OneToOneFeatureMixin, _fit_context
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._warnings import warn
 from ..modalities._values import from_tensor, is_tensor
-from ._checks import _contain_tables, batches
+from ._checks import ArrayTransformer, batches
 
 # numbers of channels by which the axis of the channels is known: grey, RGB, RGB and opacity
 _IMAGE_CHANNELS = (1, 3, 4)
@@ -28,7 +27,7 @@ _LAYOUTS = {
 }
 
 
-class ImageLayout(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class ImageLayout(OneToOneFeatureMixin, ArrayTransformer):
     """Check images, and lay them out as (n_images, n_channels, height, width).
 
     Images are uint8 (0 to 255) or floats in [0, 1], all of one size. uint8 images stay uint8,
@@ -203,17 +202,6 @@ class ImageLayout(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
                 f'channels="{other}".'
             )
         return values if self.channels == "first" else np.moveaxis(values, -1, 1)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.transformer_tags.preserves_dtype = []
-        return tags
-
-
-# images are no tables: `set_output` leaves them arrays
-for _name in ("transform", "fit_transform"):
-    setattr(ImageLayout, _name, _contain_tables(inspect.unwrap(getattr(ImageLayout, _name))))
 
 
 def _looks_like(shape: tuple[int, ...]) -> str | None:
