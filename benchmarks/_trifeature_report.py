@@ -66,7 +66,7 @@ def as_markdown(result: Mapping[str, Any]) -> str:
     text = f"""Images of {scale["image_size"]} px, encoder
         {encoder_of(experiment, scale)}, tokens of {common["embed_dim"]},
         {scale["n_train"]} pairs to train, {scale["n_test"]} to test, batches of
-        {common["batch_size"]}, learning rate {rates_of(scale)}, augmented
+        {common["batch_size"]}, learning rate {rates_of(scale, result["rows"])}, augmented
         {augmentation_of(experiment, scale)},
         {common["precision"]}. {epochs_of(result["rows"])} Mean ± standard deviation over
         {seeds_of(result["rows"])} of pairs and networks (renders, split and map are the same),
@@ -106,13 +106,15 @@ def encoder_of(experiment: str, scale: Mapping[str, Any]) -> str:
     return RESNETS[scale["name"]] if experiment == "table7" else str(scale["encoder"])
 
 
-def rates_of(scale: Mapping[str, Any]) -> str:
+def rates_of(scale: Mapping[str, Any], rows: Mapping[str, Any]) -> str:
     """The learning rate, and what single methods have instead of the common options."""
     changes = [
         f"{method}: {', '.join(f'{name} {value:g}' for name, value in options.items())}"
         for method, options in scale["training"].items()
+        if any(row.endswith(method) for row in rows)
     ]
-    return f"{scale['common']['learning_rate']:g} ({'; '.join(changes)})"
+    rate = f"{scale['common']['learning_rate']:g}"
+    return f"{rate} ({'; '.join(changes)})" if changes else rate
 
 
 def promises(result: Mapping[str, Any]) -> str:

@@ -170,7 +170,7 @@ def without_fits(benchmark, monkeypatch):
 @pytest.mark.usefixtures("without_fits")
 @pytest.mark.parametrize("experiment", ["figure4", "figure5", "table4", "figure7"])
 def test_reports_have_all_rows(benchmark, toy, tmp_path, experiment):
-    scale = benchmark.replace(toy, name="cpu")
+    scale = benchmark.replace(toy, name="cpu", training={"FactorCL": {"max_epochs": 3}})
     out = tmp_path / "result.json"
     report = benchmark.run_experiment(experiment, scale, range(2), benchmark.Store(), out)
     assert out.with_suffix(".md").read_text() == report
@@ -178,6 +178,7 @@ def test_reports_have_all_rows(benchmark, toy, tmp_path, experiment):
         assert f"| {name} " in report
     assert "30.0 ± 0.0" in report  # the mean of both textures
     assert ("| L + ΣL_i | planted " in report) == (experiment == "figure5")
+    assert ("(FactorCL: max_epochs 3)" in report) == (experiment == "figure4")
     if experiment == "figure7":
         batch = benchmark.SHORT["cpu"]["batch_size"]  # pairs of views
         assert f"{np.log(2 * batch - 1) - 1:.2f}" in report and f"batches of {batch}" in report
