@@ -52,8 +52,10 @@ class ChannelScaler(OneToOneFeatureMixin, ArrayTransformer):
     >>> rng = np.random.default_rng(0)
     >>> X = rng.normal(loc=[[[[1.0]], [[5.0]]]], scale=0.01, size=(20, 2, 8, 8))
     >>> Z = ChannelScaler().fit_transform(X)
-    >>> Z.shape, Z.mean(axis=(0, 2, 3)).round(3), Z.std(axis=(0, 2, 3)).round(3)
-    ((20, 2, 8, 8), array([-0., -0.], dtype=float32), array([1., 1.], dtype=float32))
+    >>> Z.shape, bool(abs(Z.mean(axis=(0, 2, 3))).max() < 1e-4)
+    ((20, 2, 8, 8), True)
+    >>> Z.std(axis=(0, 2, 3)).round(3)
+    array([1., 1.], dtype=float32)
     """
 
     mean_: np.ndarray
