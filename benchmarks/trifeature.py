@@ -170,7 +170,7 @@ def chosen_rows(
 def earlier_rows(
     path: Path, settings: Mapping[str, Any], rows: Mapping[str, Sequence[Run]]
 ) -> dict[str, Any]:
-    """Those of the rows that a result of the same settings has."""
+    """Rows of a result, of which `rows` are to stay and have to be of the same settings."""
     earlier = json.loads(path.read_text(encoding="utf-8"))
     now = json.loads(json.dumps(settings))
     training, before = (found["scale"].pop("training") for found in (now, earlier))

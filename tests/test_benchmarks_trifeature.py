@@ -117,11 +117,12 @@ def test_a_fit_is_done_again_only_for_options_of_its_own_method(shared, toy, mon
     fitted = []
     monkeypatch.setattr(shared, "_evaluate", lambda pairs, run, *_: fitted.append(run.method) or {})
     store = shared.Store()
-    for options in ({"FactorCL": {"max_epochs": 2}}, {"FactorCL": {"max_epochs": 3}}):
+    for method, n in (("FactorCL", 2), ("FactorCL", 3), ("CoMM", 2)):
+        options = {"FactorCL": {"max_epochs": 3}} | {method: {"max_epochs": n}}
         scale = shared.replace(toy, training=options)
         for method in ("untrained CoMM", "FactorCL"):
             shared.evaluate(scale, shared.Run(method), 0, store)
-    assert fitted == ["untrained CoMM", "FactorCL", "FactorCL"]
+    assert fitted == ["untrained CoMM", "FactorCL", "FactorCL", "untrained CoMM"]
 
 
 def test_small_images_are_moved_unless_the_run_crops_them(shared):

@@ -15,6 +15,7 @@ from ..modalities._values import Block
 
 _N = 10
 _MAX_ROUNDS = 1000
+_MAX_REDRAWS = 100
 _LARGEST_MATCHING = 500  # pairs; its time grows with the cube, its memory with the square
 _FORBIDDEN = 1e6
 _NEEDED = ("images", "shape", "texture", "colour", "split")
@@ -72,7 +73,7 @@ def make_trifeature_pairs(
     ------
     ValueError
         If an argument is out of its range, `biased` and `balanced` are both asked for, there are
-        too few pairs to balance (of fewer than 40, it depends on the draw), or `data` has no image
+        too few pairs to balance (of fewer than 100, it depends on the draw), or `data` has no image
         that a pair could be made with.
     TypeError
         If `data` is not what :func:`make_trifeature` returns, or an argument is of a wrong type.
@@ -167,7 +168,7 @@ class _Pool:
 
     def draw_balanced(self, n_pairs: int) -> np.ndarray:
         """Draw pairs (2, n_pairs) that respect the map, and exchange second images of half."""
-        for _ in range(_MAX_ROUNDS):
+        for _ in range(_MAX_REDRAWS):
             half = self.draw(n_pairs // 2, n_pairs // 2)
             exchanged = self._exchanged_within_shapes(half)
             if exchanged is not None:

@@ -206,7 +206,7 @@ def test_bad_input(data, wrong, error, message):
         make_trifeature_pairs(data, **{"random_state": 0} | wrong)
 
 
-@pytest.mark.parametrize(("n_pairs", "seed"), [(500, 98), (500, 104), (60, 0), (60, 1)])
+@pytest.mark.parametrize(("n_pairs", "seed"), [(500, 98), (500, 104), (100, 0), (100, 1)])
 def test_pairs_that_cannot_be_exchanged_are_drawn_again(data, n_pairs, seed):
     _, y = make_trifeature_pairs(data, n_pairs, split="test", balanced=True, random_state=seed)
     assert y["synergy"].sum() == n_pairs // 2
