@@ -100,7 +100,12 @@ CPU = Scale(
     with_crop="crop+flip",
     training={
         # its steps take longer: as many epochs as the others have do not fit into the time
-        "FactorCL": {"learning_rate": 3e-4, "batch_size": 128, "max_epochs": 6},
+        "FactorCL": {
+            "critic": "separable",
+            "learning_rate": 1e-3,
+            "batch_size": 128,
+            "max_epochs": 8,
+        },
         "CoMM, interaction": {"interaction_dim": 1024},
     },
 )

@@ -109,7 +109,7 @@ def encoder_of(experiment: str, scale: Mapping[str, Any]) -> str:
 def rates_of(scale: Mapping[str, Any], rows: Mapping[str, Any]) -> str:
     """The learning rate, and what single methods have instead of the common options."""
     changes = [
-        f"{method}: {', '.join(f'{name} {value:g}' for name, value in options.items())}"
+        f"{method}: {', '.join(f'{name} {value}' for name, value in options.items())}"
         for method, options in scale["training"].items()
         if any(row.endswith(method) for row in rows)
     ]
